@@ -1,0 +1,80 @@
+//! What a task's session takes over from the session that launched it.
+
+use crate::{
+    opencode::{Agent, ModelRef, Rule},
+    task::ModelChoice,
+};
+
+/// A model with its variant.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Inherited {
+    /// The model; the host's default if none.
+    pub model: Option<ModelRef>,
+    /// The model's variant.
+    pub variant: Option<String>,
+}
+
+/// The model of a task: the one asked for, else the one configured for its agent, else the caller's.
+#[must_use]
+pub fn model(asked: Option<&ModelChoice>, agent: Option<&Agent>, caller: Inherited) -> Inherited {
+    if let Some(choice) = asked {
+        let model = ModelRef { provider_id: choice.provider.clone(), model_id: choice.model.clone() };
+        return Inherited { model: Some(model), variant: choice.variant.clone() };
+    }
+    match agent.and_then(|agent| agent.model.clone()) {
+        Some(model) => Inherited { model: Some(model), variant: None },
+        None => caller,
+    }
+}
+
+/// The permission rules of a task's session: whatever the caller's session or agent is denied, and what it may do
+/// outside its directory, holds for the task as well; one that may not launch does not see our tools at all, which
+/// also spares their bytes in each of its requests.
+#[must_use]
+pub fn child_rules(caller_session: &[Rule], caller_agent: &[Rule], may_launch: bool) -> Vec<Rule> {
+    let denied = caller_agent.iter().filter(|rule| rule.action == "deny");
+    let kept = caller_session.iter().filter(|rule| rule.action == "deny" || rule.permission == "external_directory");
+    let mut rules: Vec<Rule> = Vec::new();
+    for rule in denied.chain(kept) {
+        if !rules.contains(rule) {
+            rules.push(rule.clone());
+        }
+    }
+    if !may_launch {
+        rules.push(Rule { permission: "sortie_*".to_owned(), pattern: "*".to_owned(), action: "deny".to_owned() });
+    }
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(permission: &str, pattern: &str, action: &str) -> Rule {
+        Rule { permission: permission.to_owned(), pattern: pattern.to_owned(), action: action.to_owned() }
+    }
+
+    #[test]
+    fn denials_and_outside_directories_are_inherited_and_allowances_are_not() {
+        let session =
+            [rule("bash", "*", "allow"), rule("edit", "*", "deny"), rule("external_directory", "/x", "allow")];
+        let agent = [rule("*", "*", "allow"), rule("webfetch", "*", "deny"), rule("edit", "*", "deny")];
+        assert_eq!(
+            child_rules(&session, &agent, true),
+            [rule("webfetch", "*", "deny"), rule("edit", "*", "deny"), rule("external_directory", "/x", "allow")]
+        );
+        assert_eq!(child_rules(&[], &[], false), [rule("sortie_*", "*", "deny")]);
+    }
+
+    #[test]
+    fn the_model_asked_for_wins_then_the_agents_then_the_callers() {
+        let reference = |model: &str| ModelRef { provider_id: "p".to_owned(), model_id: model.to_owned() };
+        let caller = Inherited { model: Some(reference("caller")), variant: Some("high".to_owned()) };
+        let mut agent = Agent { name: "a".to_owned(), ..Agent::default() };
+        assert_eq!(model(None, Some(&agent), caller.clone()), caller);
+        agent.model = Some(reference("agent"));
+        assert_eq!(model(None, Some(&agent), caller.clone()).model, Some(reference("agent")));
+        let choice = ModelChoice { provider: "p".to_owned(), model: "asked".to_owned(), variant: None };
+        assert_eq!(model(Some(&choice), Some(&agent), caller).model, Some(reference("asked")));
+    }
+}

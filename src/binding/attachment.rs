@@ -1,0 +1,184 @@
+//! A directory's hold on the engine, as an object of JavaScript's.
+#![allow(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned")]
+#![allow(clippy::unused_async, reason = "what starts loops must be asynchronous: only then is there a runtime")]
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use napi_derive::napi;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    host::{AskHost, HostTransport, Listen},
+    process, thrown,
+};
+use crate::{
+    engine::{
+        self,
+        ops::Caller,
+        options::Options,
+        service::{Attach, Attachment},
+    },
+    fault::{Code, Fault},
+    task::ProjectKey,
+    tools,
+};
+
+/// What a directory brings with it.
+#[napi(object)]
+pub struct AttachSpec {
+    /// The directory, as the host spells it.
+    pub directory: String,
+    /// The root of the checkout it belongs to.
+    pub project: String,
+    /// The user's options as JSON.
+    pub options: String,
+    /// Whether the host leaves when its main session is idle.
+    pub headless: bool,
+}
+
+/// Who calls a tool.
+#[napi(object)]
+pub struct ToolCaller {
+    /// The session.
+    pub session: String,
+    /// The message that holds the call.
+    pub message: Option<String>,
+    /// The call.
+    pub call: Option<String>,
+    /// The session's directory.
+    pub directory: String,
+}
+
+/// A directory's hold on the engine.
+#[napi]
+pub struct SortieAttachment {
+    held: Mutex<Option<Attachment>>,
+    calls: Mutex<HashMap<u32, CancellationToken>>,
+}
+
+/// Holds a directory's project. Nothing is asked of the host before `start`.
+///
+/// # Errors
+/// A message that says what is wrong with the options or with Sortie's home.
+#[napi(ts_args_type = "spec: AttachSpec, ask: (request: HostRequest) => Promise<HostResponse>, listen: (on: boolean) \
+                       => void")]
+pub async fn attach(spec: AttachSpec, ask: AskHost, listen: Listen) -> napi::Result<SortieAttachment> {
+    let options = Options::parse(&spec.options).map_err(thrown)?;
+    let engine = process::engine(&options, listen).await.map_err(thrown)?;
+    let root = engine::root::of(Path::new(&spec.project));
+    let root = root.to_str().unwrap_or(&spec.project);
+    let held = engine.attach(Attach {
+        project: ProjectKey::new(root),
+        directory: spec.directory,
+        transport: Arc::new(HostTransport::new(ask)),
+        options,
+        headless: spec.headless,
+    });
+    Ok(SortieAttachment { held: Mutex::new(Some(held)), calls: Mutex::default() })
+}
+
+#[napi]
+impl SortieAttachment {
+    /// Begins to work; the host may be asked from now on.
+    ///
+    /// # Errors
+    /// When it was detached.
+    #[napi]
+    pub async fn start(&self) -> napi::Result<()> {
+        self.held().map_err(thrown)?.start();
+        Ok(())
+    }
+
+    /// Answers a tool call. `id` names the call for `abort`.
+    ///
+    /// # Errors
+    /// The message for the model.
+    #[napi]
+    pub async fn call(&self, id: u32, tool: String, arguments: String, caller: ToolCaller) -> napi::Result<String> {
+        let held = self.held().map_err(thrown)?;
+        let caller = caller_of(caller).map_err(thrown)?;
+        let abort = CancellationToken::new();
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id, abort.clone());
+        let answer = tools::call(&held, &tool, &arguments, &caller, &abort).await;
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        answer.map_err(thrown)
+    }
+
+    /// From now on the directory's events come by `event`, sooner than by the stream.
+    ///
+    /// # Errors
+    /// When it was detached.
+    #[napi(catch_unwind)]
+    pub fn hear_directly(&self) -> napi::Result<()> {
+        self.held().map_err(thrown)?.hear_directly();
+        Ok(())
+    }
+
+    /// Takes an event of the directory as JSON: `{type, properties}`.
+    #[napi(catch_unwind)]
+    pub fn event(&self, event: String) {
+        if let Ok(held) = self.held() {
+            held.hear(&event);
+        }
+    }
+
+    /// Aborts a call that is still waiting.
+    #[napi(catch_unwind)]
+    pub fn abort(&self, id: u32) {
+        if let Some(abort) = self.calls.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            abort.cancel();
+        }
+    }
+
+    /// The table that `/tasks` shows.
+    ///
+    /// # Errors
+    /// What is wrong with the store.
+    #[napi]
+    pub async fn table(&self) -> napi::Result<String> {
+        let held = self.held().map_err(thrown)?;
+        tools::tasks_command(&held).await.map_err(thrown)
+    }
+
+    /// Waits for the open tasks of a session, tells it of their ends, and says whether there were any: before a
+    /// headless host leaves.
+    ///
+    /// # Errors
+    /// What is wrong with the store or the host.
+    #[napi]
+    pub async fn settle(&self, session: String) -> napi::Result<bool> {
+        let held = self.held().map_err(thrown)?;
+        held.settle(&session).await.map_err(thrown)
+    }
+
+    /// Lets go, and reports what was closed.
+    ///
+    /// # Errors
+    /// A second call: nothing is held any more.
+    #[napi]
+    pub async fn detach(&self) -> napi::Result<String> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let held = held.ok_or_else(|| thrown(not_attached()))?;
+        let report = held.detach().await;
+        process::forget().await;
+        Ok(report.to_string())
+    }
+
+    fn held(&self) -> Result<Attachment, Fault> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(not_attached)
+    }
+}
+
+fn not_attached() -> Fault {
+    Fault::new(Code::NotAttached, "the engine was closed for this directory")
+}
+
+fn caller_of(caller: ToolCaller) -> Result<Caller, Fault> {
+    let session =
+        caller.session.parse().map_err(|_| Fault::new(Code::BadArguments, "the calling session has no valid id"))?;
+    Ok(Caller { session, message: caller.message, call: caller.call, directory: caller.directory })
+}

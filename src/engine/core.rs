@@ -1,0 +1,44 @@
+//! What all projects of one process share.
+
+use std::sync::Arc;
+
+use super::listening::Listening;
+use crate::{
+    clock::{Clock, Ids},
+    opencode::{AscendingIds, MessageId, PartId},
+    store::{StoreHandle, home::Home},
+    task::InstanceId,
+};
+
+/// The process's engine as its projects see it.
+#[derive(Debug)]
+pub struct Core {
+    /// This process in the database.
+    pub instance: InstanceId,
+    /// Where Sortie's files are.
+    pub home: Home,
+    /// The database.
+    pub store: StoreHandle,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Names for new things.
+    pub ids: Ids,
+    /// Who needs the event stream.
+    pub listening: Listening,
+    /// Names for new messages.
+    pub messages: AscendingIds,
+}
+
+impl Core {
+    /// Ids for a prompt or report: of its message and of its text.
+    pub fn prompt_ids(&self) -> (MessageId, PartId) {
+        let now = self.clock.now().millis();
+        (self.messages.message(now, &random()), self.messages.part(now, &random()))
+    }
+}
+
+fn random() -> [u8; 14] {
+    let mut bytes = [0; 14];
+    fastrand::fill(&mut bytes);
+    bytes
+}

@@ -1,0 +1,136 @@
+//! What went wrong, sorted for the retry rule.
+
+use crate::{
+    opencode::{ClientError, ProviderError},
+    task::{ErrorClass, Failure, FailureKind},
+};
+
+/// A failure of the kind `error`.
+#[must_use]
+pub fn error(class: ErrorClass, message: impl Into<String>) -> Failure {
+    Failure { kind: FailureKind::Error, class, message: message.into() }
+}
+
+/// The session was deleted.
+#[must_use]
+pub fn session_lost() -> Failure {
+    error(ErrorClass::SessionLost, "its session no longer exists")
+}
+
+/// The run went idle and there is no answer.
+#[must_use]
+pub fn no_answer() -> Failure {
+    error(ErrorClass::NoOutput, "its session is idle and the agent gave no answer")
+}
+
+/// The run needed a permission or an answer that it was not given.
+#[must_use]
+pub fn denied(what: Option<&str>) -> Failure {
+    let message = "the host ended its turn because a permission or a question was refused";
+    let message =
+        what.map_or_else(|| message.to_owned(), |what| format!("{message}: {}", super::handoff::cut(what, 1_000)));
+    Failure { kind: FailureKind::Denied, class: ErrorClass::Limit, message }
+}
+
+/// The model's answers end in a way that makes the host ask again, without end.
+#[must_use]
+pub fn endless(answers: u32) -> Failure {
+    let message = format!("{answers} answers in a row ended without a reason that the host understands");
+    Failure { kind: FailureKind::Stalled, class: ErrorClass::Limit, message }
+}
+
+/// The agent finished without a word.
+#[must_use]
+pub fn no_output(finish: &str) -> Failure {
+    let class = if finish == "length" { ErrorClass::TooLarge } else { ErrorClass::NoOutput };
+    error(class, format!("the agent finished ({finish}) without any text"))
+}
+
+/// The run took too long.
+#[must_use]
+pub fn timeout(seconds: u64) -> Failure {
+    Failure { kind: FailureKind::Timeout, class: ErrorClass::Limit, message: format!("no end after {seconds} s") }
+}
+
+/// The runner itself broke.
+#[must_use]
+pub fn panicked() -> Failure {
+    error(ErrorClass::Unknown, "a fault of Sortie's own; see the log in its home")
+}
+
+/// What the host reported of the provider.
+#[must_use]
+pub fn of_provider(found: &ProviderError) -> Failure {
+    let class = match (found.name.as_str(), found.status_code) {
+        ("ProviderAuthError", _) | (_, Some(401 | 403)) => ErrorClass::Auth,
+        ("MessageOutputLengthError" | "ContextOverflowError", _) | (_, Some(413)) => ErrorClass::TooLarge,
+        ("MessageAbortedError", _) => ErrorClass::Aborted,
+        (_, Some(429)) => ErrorClass::RateLimit,
+        (_, Some(408)) => ErrorClass::Network,
+        (_, Some(500..=599)) => ErrorClass::Provider,
+        (_, Some(400..=499)) => ErrorClass::Invalid,
+        _ if found.is_retryable || broken_connection(&found.message) => ErrorClass::Network,
+        _ => ErrorClass::Unknown,
+    };
+    let status = found.status_code.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
+    let message = if found.message.is_empty() { found.name.as_str() } else { found.message.as_str() };
+    error(class, format!("{}{status}", super::handoff::cut(message, 1_000)))
+}
+
+/// What came of a request to the host.
+#[must_use]
+pub fn of_host(found: &ClientError) -> Failure {
+    let class = if found.is_not_found() {
+        ErrorClass::SessionLost
+    } else if found.is_transient() {
+        ErrorClass::Network
+    } else {
+        ErrorClass::Invalid
+    };
+    error(class, found.to_string())
+}
+
+/// The host wraps what breaks below HTTP into errors that have no status, only words.
+fn broken_connection(message: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["connect", "socket", "network", "fetch failed", "terminated", "timed out", "timeout", "econnreset", "stream"];
+    let message = message.to_ascii_lowercase();
+    WORDS.iter().any(|word| message.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(name: &str, status_code: Option<u16>, message: &str, is_retryable: bool) -> ErrorClass {
+        let found = ProviderError {
+            name: name.to_owned(),
+            message: message.to_owned(),
+            status_code,
+            is_retryable,
+            ..ProviderError::default()
+        };
+        of_provider(&found).class
+    }
+
+    #[test]
+    fn each_error_has_its_class() {
+        for (name, status, message, retryable, class) in [
+            ("APIError", Some(429), "slow down", true, ErrorClass::RateLimit),
+            ("APIError", Some(500), "boom", true, ErrorClass::Provider),
+            ("APIError", Some(529), "overloaded", true, ErrorClass::Provider),
+            ("APIError", Some(400), "bad", false, ErrorClass::Invalid),
+            ("APIError", Some(401), "who", false, ErrorClass::Auth),
+            ("APIError", Some(413), "big", false, ErrorClass::TooLarge),
+            ("APIError", None, "gone", true, ErrorClass::Network),
+            ("ProviderAuthError", None, "key", false, ErrorClass::Auth),
+            ("MessageOutputLengthError", None, "", false, ErrorClass::TooLarge),
+            ("ContextOverflowError", None, "", false, ErrorClass::TooLarge),
+            ("MessageAbortedError", None, "", false, ErrorClass::Aborted),
+            ("UnknownError", None, "The socket connection was closed unexpectedly", false, ErrorClass::Network),
+            ("UnknownError", None, "undefined is not a function", false, ErrorClass::Unknown),
+        ] {
+            assert_eq!(provider(name, status, message, retryable), class, "{name} {status:?} {message}");
+        }
+    }
+}

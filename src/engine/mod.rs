@@ -1,0 +1,37 @@
+//! The engine: one for a process, one [`project::Project`] for each project that a directory holds.
+//!
+//! Four loops a project, each asleep until something concerns it: [`recovery`] takes over from dead processes,
+//! [`dispatcher`] starts what may start, [`reports`] tells parents, [`poller`] asks the host about sessions that have
+//! gone silent. One [`runner`] a running task. Invariants:
+//! - The store is written before anybody hears of a change; what is lost in memory is found again from the store.
+//! - A runner owns its task by a fence. Whoever loses the fence stops without a word.
+//! - Nothing wakes up while nothing runs.
+
+pub mod core;
+mod dispatcher;
+mod events;
+mod failures;
+pub mod handoff;
+mod listening;
+pub mod live;
+mod monitor;
+#[cfg(test)]
+mod monitor_test;
+pub mod ops;
+pub mod options;
+mod poller;
+mod project;
+mod recovery;
+pub mod report_text;
+mod reports;
+pub mod root;
+mod runner;
+pub mod service;
+mod sessions;
+pub mod shutdown;
+pub mod stream;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod toasts;

@@ -1,0 +1,412 @@
+//! What can be asked of the engine from outside: find, launch, cancel, retry, send, wait.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use super::{
+    live::Glance,
+    project::{Order, Project},
+    report_text::Ended,
+    reports,
+    service::Attachment,
+    toasts::Note,
+};
+use crate::{
+    fault::{Code, Fault},
+    opencode::{Agent, ModelRef, Prompt, SessionId},
+    store::{Filter, StoreError, Via},
+    task::{CancelReason, Change, Guard, Outcome, Parent, Run, StateName, Task, TaskId, TaskSpec, TaskState},
+};
+
+/// Who calls: a session, in one of its tool calls.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The session.
+    pub session: SessionId,
+    /// The message that holds the call, if it is a tool's.
+    pub message: Option<String>,
+    /// The call, if it is a tool's.
+    pub call: Option<String>,
+    /// The session's directory.
+    pub directory: String,
+}
+
+impl Caller {
+    /// The caller as a parent of tasks.
+    #[must_use]
+    pub fn parent(&self) -> Parent {
+        Parent { session: self.session.to_string(), directory: self.directory.clone() }
+    }
+}
+
+/// A task and, if it runs here, a look at it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The task.
+    pub task: Task,
+    /// What its runner shows.
+    pub glance: Option<Glance>,
+    /// What came of it, if it has ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// The two ways of sending.
+#[derive(Debug)]
+pub enum Sent {
+    /// The message joined the running task.
+    Joined(Task),
+    /// A new task goes on in the ended one's session.
+    Continued(Task),
+}
+
+impl Attachment {
+    fn project(&self) -> &Arc<Project> {
+        &self.project
+    }
+
+    /// The project's root directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        Path::new(self.project.key.as_str())
+    }
+
+    /// The project.
+    #[must_use]
+    pub fn project_key(&self) -> crate::task::ProjectKey {
+        self.project.key.clone()
+    }
+
+    /// The project's settings.
+    #[must_use]
+    pub fn options(&self) -> &super::options::Options {
+        &self.project.options
+    }
+
+    /// Whether the host leaves when its main session is idle.
+    #[must_use]
+    pub fn headless(&self) -> bool {
+        self.project.headless
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> crate::task::Timestamp {
+        self.project.core.clock.now()
+    }
+
+    /// A new task id.
+    #[must_use]
+    pub fn task_id(&self) -> TaskId {
+        self.project.core.ids.task()
+    }
+
+    /// The agents that the host knows.
+    ///
+    /// # Errors
+    /// The host's answer.
+    pub async fn agents(&self, fresh: bool) -> Result<Arc<Vec<Agent>>, Fault> {
+        Ok(self.project.agents(fresh).await?)
+    }
+
+    /// The models that the host can use.
+    ///
+    /// # Errors
+    /// The host's answer.
+    pub async fn models(&self) -> Result<Vec<ModelRef>, Fault> {
+        Ok(self.project.client().models(&self.directory).await?)
+    }
+
+    /// Tasks by what is asked for.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn find(&self, filter: Filter) -> Result<Vec<Task>, Fault> {
+        Ok(self.project.tasks(filter).await?)
+    }
+
+    /// The task of a name: an id of this project, or a key of this session, of which the latest is meant.
+    ///
+    /// # Errors
+    /// [`Code::NoSuchTask`].
+    pub async fn resolve(&self, session: &SessionId, name: &str) -> Result<Task, Fault> {
+        let filter = match name.parse::<TaskId>() {
+            Ok(id) => Filter { ids: Some(vec![id]), ..Filter::default() },
+            Err(_) => Filter {
+                key: Some(name.to_owned()),
+                parent_session: Some(session.to_string()),
+                newest: Some(1),
+                ..Filter::default()
+            },
+        };
+        self.find(filter).await?.pop().ok_or_else(|| {
+            Fault::new(Code::NoSuchTask, format!("`{}` names no task here", super::handoff::cut(name, 100)))
+        })
+    }
+
+    /// How deep the tasks of a session are: 1 for a person's session.
+    ///
+    /// # Errors
+    /// The store's or the host's.
+    pub async fn depth_below(&self, caller: &Caller) -> Result<u32, Fault> {
+        let mut session = caller.session.clone();
+        let mut extra = 0;
+        loop {
+            let filter = Filter { session: Some(session.to_string()), newest: Some(1), ..Filter::default() };
+            if let Some(task) = self.find(filter).await?.pop() {
+                return Ok(task.spec.depth + extra + 1);
+            }
+            let client = self.project.client();
+            // A child made by the host's own task tool is one level deeper than its parent. The bound is against a
+            // circle in the host's answers.
+            match self.project.sessions.origin(&client, &caller.directory, &session).await {
+                Ok(origin) => match origin.parent {
+                    Some(parent) if extra < 64 => (session, extra) = (parent, extra + 1),
+                    _ => return Ok(extra + 1),
+                },
+                Err(error) if error.is_not_found() => return Ok(extra + 1),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Launches tasks: on disk when this returns.
+    ///
+    /// # Errors
+    /// The store's; then none was launched.
+    pub async fn launch(&self, specs: Vec<(TaskId, TaskSpec, Option<Run>)>) -> Result<Vec<Task>, Fault> {
+        let project = self.project();
+        let (home, now) = (project.core.instance, project.core.clock.now());
+        let tasks: Vec<Task> =
+            specs.into_iter().map(|(id, spec, run)| Task { run, ..Task::new(id, spec, home, now) }).collect();
+        let inserted = tasks.clone();
+        project.store(move |store| store.launch(&inserted)).await?;
+        project.toaster.note(Note::Launched(tasks.len()));
+        for task in &tasks {
+            if let Ok(parent) = task.spec.parent.session.parse() {
+                project.sessions.follow(&parent);
+            }
+        }
+        project.stir();
+        Ok(tasks)
+    }
+
+    /// Tasks as they stand.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn look(&self, filter: Filter) -> Result<Vec<Seen>, Fault> {
+        let running = self.project.running();
+        let key = self.project.key.clone();
+        let found = self
+            .project
+            .store(move |store| {
+                let tasks = store.tasks(&key, &filter)?;
+                tasks
+                    .into_iter()
+                    .map(|task| {
+                        let outcome = if task.state.is_terminal() { store.outcome(task.id)? } else { None };
+                        Ok((task, outcome))
+                    })
+                    .collect::<Result<Vec<_>, StoreError>>()
+            })
+            .await?;
+        let seen = found.into_iter().map(|(task, outcome)| {
+            let glance = running.get(&task.id).map(|running| running.live.glance());
+            Seen { task, glance, outcome }
+        });
+        Ok(seen.collect())
+    }
+
+    /// Taken slots and limit of an agent.
+    #[must_use]
+    pub fn slots(&self, agent: &str) -> (u32, u32) {
+        self.project.slots.usage(agent)
+    }
+
+    /// Waits until `all` of the tasks, or one of them, have ended.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn wait(&self, tasks: &[TaskId], all: bool) -> Result<(), Fault> {
+        let mut changed = self.project.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            let found = self.find(Filter { ids: Some(tasks.to_vec()), ..Filter::default() }).await?;
+            let mut ended = found.iter().map(|task| task.state.is_terminal());
+            if if all { ended.all(|ended| ended) } else { ended.any(|ended| ended) } {
+                return Ok(());
+            }
+            // Tasks may also be ended by another process, whose writes wake the look-out: look again now and then.
+            tokio::select! {
+                moved = changed.changed() => if moved.is_err() { return Err(closed()) },
+                () = tokio::time::sleep(std::time::Duration::from_secs(2)) => {}
+                () = self.project.stop.cancelled() => return Err(closed()),
+            }
+        }
+    }
+
+    /// Takes the ends of tasks as told by the result of the caller's own tool call, so that no message tells of them
+    /// again, and returns all of `tasks` that have ended.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn tell_by_call(&self, caller: &Caller, tasks: Vec<TaskId>) -> Result<Vec<Ended>, Fault> {
+        if let (Some(message), Some(call)) = (&caller.message, &caller.call) {
+            let via = Via::Tool { message: message.clone(), call: call.clone() };
+            reports::open_report(&self.project, caller.session.as_str(), Some(tasks.clone()), via).await?;
+            self.project.sessions.follow(&caller.session);
+            self.project.sessions.prompted(&caller.session);
+        }
+        let ended = reports::ended(&self.project, tasks).await?;
+        Ok(ended.into_iter().filter(|end| end.task.state.is_terminal()).collect())
+    }
+
+    /// Cancels a task with all that depends on it and all that it launched; returns those that were open.
+    ///
+    /// # Errors
+    /// [`Code::NotOpen`], or the store's.
+    pub async fn cancel(&self, task: TaskId) -> Result<Vec<Task>, Fault> {
+        let partial = self.project.running().get(&task).and_then(|running| running.live.glance().partial);
+        let core = Arc::clone(&self.project.core);
+        let change = Change::Cancel { reason: CancelReason::Request };
+        let changed = self
+            .project
+            .store(move |store| store.change(task, Guard::Anyone, &change, partial.as_ref(), core.clock.now()))
+            .await?;
+        self.project.announce(&changed);
+        let mut cancelled = vec![changed.step.task];
+        cancelled.extend(changed.cascaded.into_iter().map(|cascaded| cascaded.task));
+        Ok(cancelled)
+    }
+
+    /// Lets a paused task go on.
+    ///
+    /// # Errors
+    /// [`Code::NotOpen`], or the store's.
+    pub async fn go_on(&self, task: TaskId) -> Result<Task, Fault> {
+        let core = Arc::clone(&self.project.core);
+        let changed = self
+            .project
+            .store(move |store| store.change(task, Guard::Anyone, &Change::Continue, None, core.clock.now()))
+            .await?;
+        self.project.announce(&changed);
+        Ok(changed.step.task)
+    }
+
+    /// Repeats ended tasks as new ones, together with the tasks that were cancelled because of them, with their
+    /// dependencies among each other. `first` are the ones asked for.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn repeat(&self, caller: &Caller, first: Vec<Task>, depth: u32) -> Result<Vec<Task>, Fault> {
+        let known = self.find(Filter::default()).await?;
+        let mut chosen = first;
+        let mut at = 0;
+        // Whoever was cancelled because of one that is repeated is repeated as well, and so on.
+        while let Some(cause) = chosen.get(at).map(|task| task.id) {
+            let fallen = known.iter().filter(|task| {
+                matches!(&task.state, TaskState::Cancelled { reason: CancelReason::Dependency { on }, .. } if *on == cause)
+            });
+            for task in fallen {
+                if !chosen.iter().any(|chosen| chosen.id == task.id) {
+                    chosen.push(task.clone());
+                }
+            }
+            at += 1;
+        }
+        let renamed: HashMap<TaskId, TaskId> =
+            chosen.iter().map(|task| (task.id, self.project.core.ids.task())).collect();
+        let specs = chosen.into_iter().map(|task| {
+            let mut spec = task.spec;
+            for dependency in &mut spec.depends_on {
+                if let Some(new) = renamed.get(dependency) {
+                    *dependency = *new;
+                }
+            }
+            spec.prompt = super::handoff::replace(&spec.prompt, |name| {
+                let new = renamed.get(&name.parse().ok()?)?;
+                Some(format!("{{{{result:{new}}}}}"))
+            });
+            spec.retry_of = Some(task.id);
+            spec.parent = caller.parent();
+            spec.depth = depth;
+            (renamed[&task.id], spec, None)
+        });
+        self.launch(specs.collect()).await
+    }
+
+    /// Sends a follow-up to a task's session.
+    ///
+    /// # Errors
+    /// [`Code::NoSession`], the store's or the host's.
+    pub async fn send(&self, caller: &Caller, task: Task, message: String, depth: u32) -> Result<Sent, Fault> {
+        let no_session = || Fault::new(Code::NoSession, format!("task {} has no session", task.id));
+        let session: SessionId = task.session().and_then(|session| session.parse().ok()).ok_or_else(no_session)?;
+        let client = self.project.client();
+        let (message_id, part_id) = self.project.core.prompt_ids();
+        if task.state.name() == StateName::Running {
+            let directory = &task.spec.directory;
+            let voice = self.project.sessions.voice(&client, directory, &session).await?;
+            let prompt = Prompt {
+                agent: Some(task.spec.agent.clone()),
+                model: voice.model,
+                variant: voice.variant,
+                ..Prompt::new(message_id, part_id, message)
+            };
+            client.prompt_async(directory, &session, prompt).await?;
+            return Ok(Sent::Joined(task));
+        }
+        if !task.state.is_terminal() {
+            return Err(no_session());
+        }
+        match client.session(&task.spec.directory, &session).await {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {
+                return Err(Fault::new(Code::NoSession, format!("the session of task {} was deleted", task.id)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let run =
+            Run { session: Some(session.to_string()), message: message_id.to_string(), part: part_id.to_string() };
+        let spec = TaskSpec {
+            prompt: message,
+            parent: caller.parent(),
+            depth,
+            depends_on: Vec::new(),
+            continues: Some(task.id),
+            retry_of: None,
+            ..task.spec
+        };
+        let launched = self.launch(vec![(self.task_id(), spec, Some(run))]).await?;
+        launched
+            .into_iter()
+            .next()
+            .map(Sent::Continued)
+            .ok_or_else(|| Fault::new(Code::Internal, "nothing was launched"))
+    }
+
+    /// Waits for the open tasks of a session and tells it of all ends, in the middle of its turn: the host leaves when
+    /// that turn ends. Says whether anything was told.
+    ///
+    /// # Errors
+    /// The store's or the host's.
+    pub async fn settle(&self, session: &str) -> Result<bool, Fault> {
+        // What is paused waits for a person, who cannot be asked here.
+        let states = vec![StateName::Pending, StateName::Running];
+        let filter = Filter { parent_session: Some(session.to_owned()), states, ..Filter::default() };
+        let open: Vec<_> = self.find(filter).await?.iter().map(|task| task.id).collect();
+        if !open.is_empty() {
+            self.wait(&open, true).await?;
+        }
+        Ok(reports::tell_now(&self.project, session).await?)
+    }
+
+    /// Tells the runner of a task to stop as if the process ended; for tests of recovery.
+    #[doc(hidden)]
+    pub fn interrupt(&self, task: TaskId) -> bool {
+        self.project.order(task, Order::Interrupt)
+    }
+}
+
+fn closed() -> Fault {
+    Fault::new(Code::NotAttached, "the engine was closed while the call waited")
+}

@@ -1,0 +1,132 @@
+//! What a user may set, per project: the second half of `["opencode-sortie", {…}]` in OpenCode's configuration.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use serde::Deserialize;
+
+use crate::{
+    admission::Limits,
+    fault::{self, Code, Fault},
+    store::Durability,
+    task::{ResumePolicy, attempt},
+};
+
+/// The seed's guard: how long one run may take unless told otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The longest time limit that is taken: a day.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
+
+/// Settings of one project.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Options {
+    /// Sortie's home; the platform's data directory if not set. The environment's `SORTIE_HOME` wins.
+    pub home: Option<String>,
+    /// How many tasks of an agent run at once.
+    #[serde(deserialize_with = "fault::strict")]
+    pub limits: Limits,
+    /// Seconds that one run of a task may take, unless the task says otherwise.
+    pub timeout: NonZeroU32,
+    /// How often a task is tried again after its first attempt, unless the task says otherwise.
+    pub retries: u32,
+    /// What happens to a task whose process died, unless the task says otherwise.
+    #[serde(deserialize_with = "fault::word")]
+    pub resume: ResumePolicy,
+    /// How deep tasks may launch tasks: 1 means that only sessions of people launch.
+    pub max_depth: NonZeroU32,
+    /// Whether toasts are shown.
+    pub toasts: bool,
+    /// `full` survives a power cut; `normal` only the death of any process.
+    #[serde(deserialize_with = "fault::word")]
+    pub durability: DurabilityOption,
+}
+
+/// How hard the database presses the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DurabilityOption {
+    /// Each commit reaches the disk.
+    #[default]
+    Full,
+    /// The system may delay it.
+    Normal,
+}
+
+impl From<DurabilityOption> for Durability {
+    fn from(option: DurabilityOption) -> Self {
+        match option {
+            DurabilityOption::Full => Self::Full,
+            DurabilityOption::Normal => Self::Normal,
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            home: None,
+            limits: Limits::default(),
+            timeout: NonZeroU32::new(600).unwrap_or(NonZeroU32::MIN),
+            retries: attempt::MAX_ATTEMPTS - 1,
+            resume: ResumePolicy::Auto,
+            max_depth: NonZeroU32::MIN,
+            toasts: true,
+            durability: DurabilityOption::Full,
+        }
+    }
+}
+
+impl Options {
+    /// Reads them from JSON.
+    ///
+    /// # Errors
+    /// [`Code::BadOptions`], naming the option.
+    pub fn parse(json: &str) -> Result<Self, Fault> {
+        let wrong = |message: String| Fault::new(Code::BadOptions, message);
+        let options: Self = fault::object(json, Code::BadOptions)?;
+        if options.retries >= attempt::MAX_ATTEMPTS {
+            return Err(wrong(format!("option `retries`: {} is above {}", options.retries, attempt::MAX_ATTEMPTS - 1)));
+        }
+        if options.timeout() > MAX_TIMEOUT {
+            return Err(wrong(format!("option `timeout`: {} is above {} s", options.timeout, MAX_TIMEOUT.as_secs())));
+        }
+        Ok(options)
+    }
+
+    /// The time limit of a run.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.timeout.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_set_means_the_documented_defaults() {
+        let options = Options::parse("{}").unwrap();
+        assert_eq!(options, Options::default());
+        assert_eq!((options.timeout(), options.retries, options.limits.of("build")), (DEFAULT_TIMEOUT, 4, 10));
+    }
+
+    #[test]
+    fn a_wrong_option_is_named() {
+        for (json, named) in [
+            (r#"{"timeout": 0}"#, "timeout"),
+            (r#"{"timeout": 86401}"#, "timeout"),
+            (r#"{"limits": {"agents": {"build": -1}}}"#, "limits.agents.build"),
+            (r#"{"retries": 5}"#, "retries"),
+            (r#"{"resume": "maybe"}"#, "resume"),
+            (r#"{"limit": {}}"#, "limit"),
+            (r#"{"limits": [10, {}]}"#, "limits"),
+            (r#"{"durability": {"full": null}}"#, "durability"),
+            ("[]", "object"),
+        ] {
+            let fault = Options::parse(json).unwrap_err();
+            assert!(fault.code == Code::BadOptions && fault.message.contains(named), "{json}: {fault}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The engine over a fake host, with a clock that only the tests move.
+
+mod flow;
+mod peers;
+mod retries;
+mod rig;
+mod steps;
+mod stores;
+mod telling;
+mod trouble;

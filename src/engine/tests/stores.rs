@@ -1,0 +1,176 @@
+//! A database that refuses for a while.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use super::{flow::secs, rig::Rig};
+use crate::{
+    engine::options::Options,
+    opencode::fake::Script,
+    store::{Changed, Durability, Filter, JournalRow, Report, ReportId, SqliteStore, Store, StoreError, Via},
+    task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp},
+};
+
+/// Refuses writes of one kind so many times, by turns because it is busy and because it is full.
+struct Refuses {
+    inner: SqliteStore,
+    verb: &'static str,
+    left: Arc<AtomicU32>,
+}
+
+impl Refuses {
+    fn refuse(&self, verb: &str) -> Result<(), StoreError> {
+        if verb != self.verb {
+            return Ok(());
+        }
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Ok(left) if left % 2 == 0 => Err(StoreError::Busy),
+            Ok(_) => Err(StoreError::Full { path: PathBuf::from("sortie.db") }),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Store for Refuses {
+    fn launch(&mut self, tasks: &[Task]) -> Result<(), StoreError> {
+        self.inner.launch(tasks)
+    }
+    fn tasks(&mut self, project: &ProjectKey, filter: &Filter) -> Result<Vec<Task>, StoreError> {
+        self.inner.tasks(project, filter)
+    }
+    fn counts(&mut self, project: &ProjectKey) -> Result<Vec<(StateName, u64)>, StoreError> {
+        self.inner.counts(project)
+    }
+    fn outcome(&mut self, task: TaskId) -> Result<Option<Outcome>, StoreError> {
+        self.inner.outcome(task)
+    }
+    fn change(
+        &mut self,
+        task: TaskId,
+        guard: Guard,
+        change: &Change,
+        outcome: Option<&Outcome>,
+        now: Timestamp,
+    ) -> Result<Changed, StoreError> {
+        self.refuse(change.verb())?;
+        self.inner.change(task, guard, change, outcome, now)
+    }
+    fn claim(
+        &mut self,
+        project: &ProjectKey,
+        owner: InstanceId,
+        now: Timestamp,
+        admit: &mut dyn FnMut(&Task) -> Option<Run>,
+    ) -> Result<Vec<Task>, StoreError> {
+        let claimed = self.inner.claim(project, owner, now, admit)?;
+        if claimed.is_empty() { Ok(claimed) } else { self.refuse("claimed").map(|()| claimed) }
+    }
+    fn next_due(
+        &mut self,
+        project: &ProjectKey,
+        home: InstanceId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.next_due(project, home, now)
+    }
+    fn other_homes(&mut self, project: &ProjectKey, me: InstanceId) -> Result<Vec<InstanceId>, StoreError> {
+        self.inner.other_homes(project, me)
+    }
+    fn take_over(
+        &mut self,
+        project: &ProjectKey,
+        dead: &[InstanceId],
+        me: InstanceId,
+        now: Timestamp,
+    ) -> Result<Vec<Task>, StoreError> {
+        self.inner.take_over(project, dead, me, now)
+    }
+    fn untold(&mut self, project: &ProjectKey, home: InstanceId) -> Result<Vec<Parent>, StoreError> {
+        self.inner.untold(project, home)
+    }
+    fn open_report(
+        &mut self,
+        project: &ProjectKey,
+        home: InstanceId,
+        parent_session: &str,
+        only: Option<&[TaskId]>,
+        via: &Via,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Option<Report>, StoreError> {
+        self.refuse("report")?;
+        self.inner.open_report(project, home, parent_session, only, via, limit, now)
+    }
+    fn open_reports(&mut self, project: &ProjectKey, home: InstanceId) -> Result<Vec<Report>, StoreError> {
+        self.inner.open_reports(project, home)
+    }
+    fn settle_report(&mut self, report: ReportId, sent: bool, now: Timestamp) -> Result<(), StoreError> {
+        self.refuse("settle")?;
+        self.inner.settle_report(report, sent, now)
+    }
+    fn journal(&mut self, project: &ProjectKey, after: i64, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
+        self.inner.journal(project, after, limit)
+    }
+    fn setting(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        self.inner.setting(name)
+    }
+    fn set_setting(&mut self, name: &str, value: Option<&str>) -> Result<(), StoreError> {
+        self.inner.set_setting(name, value)
+    }
+    fn data_version(&mut self) -> Result<i64, StoreError> {
+        self.inner.data_version()
+    }
+}
+
+async fn refusing(verb: &'static str, times: u32, model: Script) -> (Rig, super::rig::Life, Arc<AtomicU32>) {
+    let rig = Rig::new(move |_| model.clone()).await;
+    let (home, left) = (rig.open_home(), Arc::new(AtomicU32::new(times)));
+    let counted = Arc::clone(&left);
+    let open = move || Ok(Refuses { inner: SqliteStore::open(&home, Durability::Normal)?, verb, left: counted });
+    let life = rig.start_over(Options::default(), rig.host.transport(), open).await;
+    (rig, life, left)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_written_again_until_the_database_takes_it_and_only_once() {
+    let ends = [
+        ("complete", Script::say("done"), StateName::Complete),
+        ("fail", Script::fail("APIError", "no", Some(400)), StateName::Failed),
+    ];
+    for (verb, model, state) in ends {
+        let (rig, life, left) = refusing(verb, 8, model).await;
+        let task = rig.launch(&life, &["x"]).await[0];
+        rig.until(&[&life], secs(2), "a refusal", async || left.load(Ordering::SeqCst) < 6).await;
+        assert_eq!((life.state(task).await, rig.told(task)), (StateName::Running, 0));
+        rig.all_told(&life).await;
+        assert_eq!((life.state(task).await, rig.told(task), left.load(Ordering::SeqCst)), (state, 1, 0));
+        assert_eq!(rig.sessions().len(), 1);
+        rig.check();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_is_sent_once_whichever_of_its_writes_is_refused() {
+    for verb in ["report", "settle"] {
+        let (rig, life, _) = refusing(verb, 3, Script::say("done")).await;
+        let task = rig.launch(&life, &["x"]).await[0];
+        rig.all_told(&life).await;
+        assert_eq!((rig.told(task), rig.reports().len(), rig.host.model_runs()), (1, 1, 2), "{verb}");
+        rig.check();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_could_not_be_noted_is_not_left_behind() {
+    let (rig, life, _) = refusing("bind", 2, Script::say("done")).await;
+    let task = rig.launch(&life, &["x"]).await[0];
+    assert_eq!(rig.end_of(&life, task).await.state.name(), StateName::Complete);
+    assert_eq!(rig.sessions().len(), 1);
+    rig.all_told(&life).await;
+    rig.check();
+}

@@ -1,0 +1,132 @@
+//! The codes.
+
+macro_rules! codes {
+    ($($variant:ident, $name:literal, $when:literal, $remedy:literal;)+) => {
+        /// What went wrong. The names are stable: scripts and models may rely on them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $when] $variant),+
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The stable name.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// When it is met.
+            #[must_use]
+            pub fn when(self) -> &'static str {
+                match self { $(Self::$variant => $when),+ }
+            }
+
+            /// What to do about it: a sentence.
+            #[must_use]
+            pub fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    BadArguments, "bad-arguments", "A field is missing, unknown, or of the wrong type.",
+        "Correct the named field and call again.";
+    UnknownTool, "unknown-tool", "A tool or command of that name does not exist.",
+        "Use one of the listed names.";
+    BadOptions, "bad-options", "The plugin's options in the configuration are wrong.",
+        "Correct the named option in opencode.json and restart OpenCode.";
+    EmptyBatch, "empty-batch", "A call names no task at all.",
+        "Give at least one task.";
+    BatchTooLarge, "batch-too-large", "More tasks in one call than are taken at once.",
+        "Launch them in several calls.";
+    EmptyField, "empty-field", "A text that must say something is empty.",
+        "Fill the named field.";
+    TextTooLong, "text-too-long", "A text is longer than is taken.",
+        "Shorten it; put long material into a file and name the file in the prompt.";
+    BadCharacters, "bad-characters", "A text contains characters that are not taken there.",
+        "Leave them out.";
+    BadKey, "bad-key", "A key is not made of letters, digits, `_`, `.` and `-`.",
+        "Use a short name such as `parser-tests`.";
+    DuplicateKey, "duplicate-key", "Two tasks of a batch have the same key.",
+        "Give each task a key of its own.";
+    UnknownDependency, "unknown-dependency", "A dependency or `{{result:…}}` names no task of the batch or of this session.",
+        "Name a key of this batch, or a key or id of an earlier task.";
+    DeadDependency, "dead-dependency", "A dependency has already failed or was cancelled.",
+        "Retry that task first and depend on the new one.";
+    Cycle, "cycle", "Tasks wait for each other in a circle.",
+        "Remove one of the named dependencies.";
+    UnknownAgent, "unknown-agent", "OpenCode knows no agent of that name.",
+        "Use one of the listed agents, or define it in OpenCode's configuration.";
+    BadModel, "bad-model", "A model is not written `provider/model` or OpenCode does not know it.",
+        "Leave it out to inherit the caller's model, or use one of the listed ones.";
+    OutsideProject, "outside-project", "A directory is not inside the project.",
+        "Use a directory of the project, or leave it out.";
+    NoDirectory, "no-directory", "A directory does not exist.",
+        "Create it first, or leave it out.";
+    BadTimeout, "bad-timeout", "A time limit is zero or longer than a day.",
+        "Give whole seconds from 1 to 86400.";
+    BadRetries, "bad-retries", "More retries than are made.",
+        "Give a number from 0 to 4.";
+    TooDeep, "too-deep", "A task tries to launch tasks of its own deeper than is allowed.",
+        "Do the work in this session, or end with a list of what should be launched.";
+    NoSuchTask, "no-such-task", "No task of this project has that id, and none of this session has that key.",
+        "Look at sortie_status for the tasks of this session.";
+    NothingToWait, "nothing-to-wait", "This session has launched nothing that could be waited for.",
+        "Launch tasks first.";
+    NotEnded, "not-ended", "The task has not ended yet.",
+        "Wait for it with sortie_wait.";
+    NotOpen, "not-open", "The task has already ended, or was never one that could be changed so.",
+        "Look at sortie_status; an ended task can be repeated with sortie_retry or continued with sortie_send.";
+    NotRetryable, "not-retryable", "The task is still open or is complete.",
+        "Only failed, cancelled and paused tasks are retried.";
+    NoSession, "no-session", "The task has no session yet, or its session is gone.",
+        "Wait until it runs, or launch a new task.";
+    NotAttached, "not-attached", "The engine has been closed for this project.",
+        "Restart OpenCode, or send any message so that the plugin is loaded again.";
+    Aborted, "aborted", "The call was aborted while it waited.",
+        "The tasks go on; ask again with sortie_wait.";
+    HostUnreachable, "host-unreachable", "OpenCode does not answer.",
+        "Try again; restart OpenCode if it stays so.";
+    HostTimeout, "host-timeout", "OpenCode took too long to answer.",
+        "Try again; restart OpenCode if it stays so.";
+    HostRefused, "host-refused", "OpenCode refused a request.",
+        "The message says why; correct that and call again.";
+    HostMissing, "host-missing", "What was asked for no longer exists in OpenCode.",
+        "Launch a new task.";
+    HostAnswer, "host-answer", "OpenCode answered in a form that is not understood.",
+        "Check that OpenCode's version is supported.";
+    StoreBusy, "store-busy", "Another process holds Sortie's database for too long.",
+        "Try again; end the process that holds it if it stays so.";
+    StoreFull, "store-full", "The disk of Sortie's home is full.",
+        "Free space there and try again; nothing that was stored is lost.";
+    StoreReadOnly, "store-read-only", "Sortie's home cannot be written.",
+        "Make it and its files writable for this user (a run with sudo may have left files of root there), or set \
+         SORTIE_HOME to a directory that is.";
+    StoreNewer, "store-newer", "The database was written by a newer Sortie.",
+        "Update opencode-sortie, or set SORTIE_HOME to another directory.";
+    StoreCorrupt, "store-corrupt", "The database is damaged or is not one; it was left untouched.",
+        "Move it and its -wal file away together, then restore a backup or let a new one be made.";
+    StoreNetwork, "store-network", "Sortie's home lies on a network file system, where locks cannot be trusted.",
+        "Set SORTIE_HOME to a local directory.";
+    StoreSqlite, "store-sqlite", "The SQLite that was built in is too old to be safe.",
+        "Install an official build of opencode-sortie.";
+    StoreNotADirectory, "store-not-a-directory", "Sortie's home is not a directory.",
+        "Set SORTIE_HOME to a directory, or move away what is in its place.";
+    StoreTargetExists, "store-target-exists", "The file that a backup should be written to is there already.",
+        "Choose a file name that is free.";
+    StoreBroken, "store-broken", "The database failed in another way.",
+        "The message says how; see the log in Sortie's home.";
+    Internal, "internal", "A fault of Sortie's own.",
+        "Please report it with the log in Sortie's home.";
+    AddonMissing, "addon-missing", "The native module is not there.",
+        "Run `npm run build` in a checkout, or install opencode-sortie again.";
+    AddonPlatform, "addon-platform", "The native module is not for this platform or cannot be loaded.",
+        "Install opencode-sortie on this platform again; supported are Linux, macOS and Windows on x64 and arm64.";
+    LoadedTwice, "loaded-twice", "The plugin is configured under two specs.",
+        "Keep one entry of opencode-sortie in OpenCode's configuration.";
+}

@@ -1,0 +1,16 @@
+//! Sortie: a durable orchestrator for OpenCode agents.
+//!
+//! The rooms and what may depend on what: `ARCHITECTURE.md`.
+
+pub mod admission;
+pub mod agent;
+#[cfg(feature = "napi")]
+mod binding;
+pub mod clock;
+pub mod engine;
+pub mod fault;
+pub mod opencode;
+pub mod store;
+pub mod sys;
+pub mod task;
+pub mod tools;

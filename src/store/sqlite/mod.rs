@@ -1,0 +1,220 @@
+//! The store on one `SQLite` database for all projects of the user.
+//!
+//! Every write is one `BEGIN IMMEDIATE` transaction, so that what it reads cannot change under it; every read is one
+//! statement. The WAL lets readers and one writer work at the same time, in any number of processes.
+
+mod backup;
+mod check;
+mod claim;
+mod launch;
+mod migrate;
+mod open;
+mod read;
+mod reports;
+mod row;
+mod take_over;
+mod write;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+
+use super::{Changed, Filter, JournalRow, Report, ReportId, Store, StoreError, Via};
+use crate::task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp};
+
+pub use migrate::VERSION;
+pub use open::MIN_SQLITE;
+pub use write::MAX_TEXT;
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Loss of power: every commit is on disk before it returns.
+    #[default]
+    Full,
+    /// The death of any process. Loss of power may take the last commits, but damages nothing.
+    Normal,
+}
+
+/// The store on a `SQLite` database.
+#[derive(Debug)]
+pub struct SqliteStore {
+    conn: Connection,
+    path: PathBuf,
+    patience: Duration,
+}
+
+/// How long `SQLite` itself waits for the write lock before we ask it again. Its pauses grow to 0.1 s, and among
+/// writers that follow one another closely such a one never gets its turn; within this time they stay below 5 ms.
+const ROUND: Duration = Duration::from_millis(8);
+
+impl SqliteStore {
+    /// Sets how long a write waits for another process's write before it is [`StoreError::Busy`]; 5 s at first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub fn set_busy_timeout(&mut self, timeout: Duration) -> Result<(), StoreError> {
+        self.patience = timeout;
+        Ok(self.conn.busy_timeout(timeout)?)
+    }
+
+    /// Does `work` while no other process can write; for tests of what the others do meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] and the database's.
+    #[doc(hidden)]
+    pub fn hold<R>(&mut self, work: impl FnOnce() -> R) -> Result<R, StoreError> {
+        self.write(|_| Ok(work()))
+    }
+
+    /// Lets the file grow to so many pages only, to reach a full disk.
+    #[cfg(test)]
+    fn limit_pages(&self, pages: u32) {
+        self.conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    }
+
+    fn write<R>(&mut self, write: impl FnOnce(&Transaction<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        let run = || {
+            let tx = self.begin()?;
+            let result = write(&tx)?;
+            tx.commit()?;
+            Ok(result)
+        };
+        run().map_err(|error: StoreError| error.at(&self.path))
+    }
+
+    /// Takes the write lock.
+    fn begin(&self) -> Result<Transaction<'_>, StoreError> {
+        let deadline = Instant::now() + self.patience;
+        self.conn.busy_timeout(ROUND.min(self.patience))?;
+        let tx = loop {
+            let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate);
+            let busy = matches!(&tx, Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
+            if !busy || Instant::now() >= deadline {
+                break tx;
+            }
+        };
+        self.conn.busy_timeout(self.patience)?;
+        Ok(tx?)
+    }
+
+    fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        read(&self.conn).map_err(|error| error.at(&self.path))
+    }
+}
+
+impl Store for SqliteStore {
+    fn launch(&mut self, tasks: &[Task]) -> Result<(), StoreError> {
+        self.write(|tx| launch::launch(tx, tasks))
+    }
+
+    fn tasks(&mut self, project: &ProjectKey, filter: &Filter) -> Result<Vec<Task>, StoreError> {
+        self.read(|conn| read::tasks(conn, project, filter))
+    }
+
+    fn counts(&mut self, project: &ProjectKey) -> Result<Vec<(StateName, u64)>, StoreError> {
+        self.read(|conn| read::counts(conn, project))
+    }
+
+    fn outcome(&mut self, task: TaskId) -> Result<Option<Outcome>, StoreError> {
+        self.read(|conn| read::outcome(conn, task))
+    }
+
+    fn change(
+        &mut self,
+        task: TaskId,
+        guard: Guard,
+        change: &Change,
+        outcome: Option<&Outcome>,
+        now: Timestamp,
+    ) -> Result<Changed, StoreError> {
+        self.write(|tx| write::change(tx, task, guard, change, outcome, now))
+    }
+
+    fn claim(
+        &mut self,
+        project: &ProjectKey,
+        owner: InstanceId,
+        now: Timestamp,
+        admit: &mut dyn FnMut(&Task) -> Option<Run>,
+    ) -> Result<Vec<Task>, StoreError> {
+        // Most calls find nothing: those do not queue for the write lock.
+        if !self.read(|conn| claim::any(conn, project, owner, now))? {
+            return Ok(Vec::new());
+        }
+        self.write(|tx| claim::claim(tx, project, owner, now, admit))
+    }
+
+    fn next_due(
+        &mut self,
+        project: &ProjectKey,
+        home: InstanceId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|conn| claim::next_due(conn, project, home, now))
+    }
+
+    fn other_homes(&mut self, project: &ProjectKey, me: InstanceId) -> Result<Vec<InstanceId>, StoreError> {
+        self.read(|conn| take_over::other_homes(conn, project, me))
+    }
+
+    fn take_over(
+        &mut self,
+        project: &ProjectKey,
+        dead: &[InstanceId],
+        me: InstanceId,
+        now: Timestamp,
+    ) -> Result<Vec<Task>, StoreError> {
+        self.write(|tx| take_over::take_over(tx, project, dead, me, now))
+    }
+
+    fn untold(&mut self, project: &ProjectKey, home: InstanceId) -> Result<Vec<Parent>, StoreError> {
+        self.read(|conn| reports::untold(conn, project, home))
+    }
+
+    fn open_report(
+        &mut self,
+        project: &ProjectKey,
+        home: InstanceId,
+        parent_session: &str,
+        only: Option<&[TaskId]>,
+        via: &Via,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Option<Report>, StoreError> {
+        self.write(|tx| {
+            let wanted = reports::Wanted { project, home, parent_session, only, limit };
+            reports::open(tx, &wanted, via, now)
+        })
+    }
+
+    fn open_reports(&mut self, project: &ProjectKey, home: InstanceId) -> Result<Vec<Report>, StoreError> {
+        self.read(|conn| reports::open_reports(conn, project, home))
+    }
+
+    fn settle_report(&mut self, report: ReportId, sent: bool, now: Timestamp) -> Result<(), StoreError> {
+        self.write(|tx| reports::settle(tx, report, sent, now))
+    }
+
+    fn journal(&mut self, project: &ProjectKey, after: i64, limit: u32) -> Result<Vec<JournalRow>, StoreError> {
+        self.read(|conn| read::journal(conn, project, after, limit))
+    }
+
+    fn setting(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        self.read(|conn| read::setting(conn, name))
+    }
+
+    fn set_setting(&mut self, name: &str, value: Option<&str>) -> Result<(), StoreError> {
+        self.write(|tx| write::set_setting(tx, name, value))
+    }
+
+    fn data_version(&mut self) -> Result<i64, StoreError> {
+        self.read(|conn| Ok(conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

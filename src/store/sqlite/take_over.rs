@@ -1,0 +1,113 @@
+//! The work of the dead.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, Transaction};
+
+use super::{
+    row::{load, load_seq},
+    write::{apply, cascade},
+};
+use crate::{
+    store::StoreError,
+    task::{Change, Guard, InstanceId, ProjectKey, StateName, Task, Timestamp},
+};
+
+macro_rules! project {
+    () => {
+        "project = (SELECT id FROM projects WHERE key = ?1)"
+    };
+}
+
+// A running task's owner is its home (the table checks it), so homes are all there is to ask for.
+const OTHER_HOMES: &str = concat!(
+    "SELECT home FROM tasks WHERE ",
+    project!(),
+    " AND report IS NULL AND home <> ?2 UNION SELECT home FROM reports WHERE ",
+    project!(),
+    " AND settled_at IS NULL AND home <> ?2 ORDER BY home"
+);
+const OPEN: &str = concat!(
+    "SELECT seq FROM tasks WHERE ",
+    project!(),
+    " AND home = ?2 AND report IS NULL AND ended_at IS NULL ORDER BY +seq"
+);
+const MOVE_UNTOLD: &str = concat!("UPDATE tasks SET home = ?3 WHERE ", project!(), " AND home = ?2 AND report IS NULL");
+const MOVE_REPORTED: &str = concat!(
+    "UPDATE tasks SET home = ?3 WHERE home = ?2 AND report IN (SELECT id FROM reports WHERE ",
+    project!(),
+    " AND home = ?2 AND settled_at IS NULL)"
+);
+const MOVE_REPORTS: &str =
+    concat!("UPDATE reports SET home = ?3 WHERE ", project!(), " AND home = ?2 AND settled_at IS NULL");
+
+#[cfg(test)]
+pub(super) const SQL: [&str; 5] = [OTHER_HOMES, OPEN, MOVE_UNTOLD, MOVE_REPORTED, MOVE_REPORTS];
+
+pub(super) fn other_homes(
+    conn: &Connection,
+    project: &ProjectKey,
+    me: InstanceId,
+) -> Result<Vec<InstanceId>, StoreError> {
+    let mut statement = conn.prepare_cached(OTHER_HOMES)?;
+    let mut rows = statement.query((project.as_str(), me.to_string()))?;
+    let mut homes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text: String = row.get(0)?;
+        let home = text.parse().map_err(|error| StoreError::CorruptTask {
+            task: format!("of home {text}"),
+            reason: format!("its home: {error}"),
+        })?;
+        homes.push(home);
+    }
+    Ok(homes)
+}
+
+pub(super) fn take_over(
+    tx: &Transaction<'_>,
+    project: &ProjectKey,
+    dead: &[InstanceId],
+    me: InstanceId,
+    now: Timestamp,
+) -> Result<Vec<Task>, StoreError> {
+    let mut changed = BTreeSet::new();
+    for home in dead.iter().filter(|&&home| home != me) {
+        let home = home.to_string();
+        let open: Vec<i64> = {
+            let mut statement = tx.prepare_cached(OPEN)?;
+            let rows = statement.query_map((project.as_str(), &home), |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for seq in open {
+            adopt(tx, seq, me, now, &mut changed)?;
+        }
+        let me = me.to_string();
+        for sql in [MOVE_UNTOLD, MOVE_REPORTED, MOVE_REPORTS] {
+            tx.prepare_cached(sql)?.execute((project.as_str(), &home, &me))?;
+        }
+    }
+    changed.into_iter().map(|seq| Ok(load_seq(tx, seq)?.task)).collect()
+}
+
+fn adopt(
+    conn: &Connection,
+    seq: i64,
+    me: InstanceId,
+    now: Timestamp,
+    changed: &mut BTreeSet<i64>,
+) -> Result<(), StoreError> {
+    // Read again for each: the end of one before may have cancelled it.
+    let mut stored = load_seq(conn, seq)?;
+    if stored.task.state.name() == StateName::Running {
+        stored.task = apply(conn, &stored, Guard::Anyone, &Change::Interrupt, now)?.task;
+        changed.insert(seq);
+        for cascaded in cascade(conn, &stored, now)? {
+            changed.insert(load(conn, cascaded.task.id)?.seq);
+        }
+    }
+    if !stored.task.state.is_terminal() {
+        apply(conn, &stored, Guard::Anyone, &Change::Adopt { home: me }, now)?;
+        changed.insert(seq);
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! The transition function against a model: a small table of arrows, and invariants over random histories.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(n: u8) -> TaskId {
+    TaskId::new(Timestamp(1), &[n; 10])
+}
+
+fn instance(n: u8) -> InstanceId {
+    InstanceId::new(Timestamp(1), &[n; 10])
+}
+
+fn spec(resume: ResumePolicy) -> TaskSpec {
+    TaskSpec {
+        project: ProjectKey::new("/p"),
+        key: None,
+        title: "t".into(),
+        agent: "build".into(),
+        prompt: "p".into(),
+        model: None,
+        directory: "/p".into(),
+        parent: Parent { session: "ses_1".into(), directory: "/p".into() },
+        depth: 1,
+        priority: Priority::Normal,
+        timeout: Duration::from_secs(600),
+        max_attempts: 5,
+        resume,
+        depends_on: Vec::new(),
+        continues: None,
+        retry_of: None,
+    }
+}
+
+fn failure() -> Failure {
+    Failure { kind: FailureKind::Error, class: ErrorClass::Network, message: "cut".into() }
+}
+
+fn changes() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        3 => (0_u8..2, any::<bool>()).prop_map(|(n, bound)| Change::Claim {
+            owner: instance(n),
+            run: Run { session: bound.then(|| "ses_2".into()), message: "msg_1".into(), part: "prt_1".into() },
+        }),
+        2 => Just(Change::BindSession { session: "ses_2".into() }),
+        1 => Just(Change::Complete),
+        2 => (any::<bool>(), any::<bool>()).prop_map(|(again, same_session)| Change::Fail {
+            failure: failure(),
+            retry: again.then_some(Retry { at: Timestamp(9), same_session }),
+        }),
+        2 => Just(Change::Interrupt),
+        2 => (0_u8..2).prop_map(|n| Change::Adopt { home: instance(n) }),
+        1 => Just(Change::Cancel { reason: CancelReason::Request }),
+        2 => Just(Change::Continue),
+    ]
+}
+
+/// The model: which states an arrow may lead to; none means that it is refused.
+fn arrow(from: StateName, change: &Change, policy: ResumePolicy) -> &'static [StateName] {
+    use StateName::{Cancelled, Complete, Failed, Paused, Pending, Running};
+    match (from, change) {
+        (Pending, Change::Claim { .. }) | (Running, Change::BindSession { .. }) => &[Running],
+        (Running, Change::Complete) => &[Complete],
+        (Running, Change::Fail { retry: Some(_), .. }) => &[Pending],
+        (Running, Change::Fail { retry: None, .. }) => &[Failed],
+        (Running, Change::Interrupt) => match policy {
+            ResumePolicy::Auto => &[Pending, Failed],
+            ResumePolicy::Ask => &[Paused, Failed],
+            ResumePolicy::Never => &[Failed],
+        },
+        (Pending, Change::Adopt { .. }) | (Paused, Change::Continue) => &[Pending],
+        (Paused, Change::Adopt { .. }) => &[Paused],
+        (Pending | Running | Paused, Change::Cancel { .. }) => &[Cancelled],
+        _ => &[],
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_histories_agree_with_the_model(
+        policy in prop_oneof![Just(ResumePolicy::Auto), Just(ResumePolicy::Ask), Just(ResumePolicy::Never)],
+        history in prop::collection::vec((changes(), any::<bool>()), 1..60),
+    ) {
+        let mut task = Task::new(id(0), spec(policy), instance(0), Timestamp(0));
+        let mut terminals = 0;
+        for (at, (change, as_runner)) in (1..).zip(&history) {
+            let guard = match task.state.owner() {
+                Some(owner) if *as_runner => Guard::Runner(owner, task.fence),
+                _ => Guard::Anyone,
+            };
+            let allowed = arrow(task.state.name(), change, policy);
+            match transition(&task, guard, change, Timestamp(at)) {
+                Ok(step) => {
+                    prop_assert!(allowed.contains(&step.task.state.name()), "{:?} by {change:?}", task.state);
+                    prop_assert_eq!(step.task.rev, task.rev.next());
+                    prop_assert!(step.task.fence >= task.fence);
+                    // Whoever wrote before a change of owner is fenced out after it.
+                    if step.task.state.owner() != task.state.owner() && !matches!(change, Change::Complete) {
+                        prop_assert!(step.task.fence > task.fence);
+                    }
+                    prop_assert!(step.task.attempt <= task.attempt + 1);
+                    prop_assert_eq!(&step.task.spec, &task.spec);
+                    terminals += u32::from(step.task.state.is_terminal());
+                    task = step.task;
+                }
+                Err(error) => {
+                    let lawful = allowed.is_empty()
+                        || matches!(change, Change::Claim { owner, .. } if *owner != task.home)
+                        || matches!(change, Change::BindSession { .. } if task.session().is_some());
+                    prop_assert!(lawful, "{error} in {:?}", task.state);
+                }
+            }
+        }
+        prop_assert!(terminals <= 1);
+    }
+
+    #[test]
+    fn a_stale_runner_is_always_refused(change in changes(), stale in 0_u64..3) {
+        let task = Task::new(id(0), spec(ResumePolicy::Auto), instance(0), Timestamp(0));
+        let run = Run { session: None, message: "m".into(), part: "p".into() };
+        let claim = Change::Claim { owner: instance(0), run };
+        let mut now = transition(&task, Guard::Anyone, &claim, Timestamp(1)).unwrap().task;
+        for _ in 0..2 {
+            now = transition(&now, Guard::Anyone, &Change::Interrupt, Timestamp(2)).unwrap().task;
+            now = transition(&now, Guard::Anyone, &claim, Timestamp(3)).unwrap().task;
+        }
+        let guard = Guard::Runner(instance(0), Fence(stale));
+        let refused = transition(&now, guard, &change, Timestamp(4)).unwrap_err();
+        prop_assert_eq!(refused.refusal, Refusal::Fence);
+        let other = Guard::Runner(instance(1), now.fence);
+        prop_assert_eq!(transition(&now, other, &change, Timestamp(4)).unwrap_err().refusal, Refusal::Fence);
+    }
+}
+
+#[test]
+fn an_interruption_is_not_an_attempt_and_keeps_the_session() {
+    let task = Task::new(id(0), spec(ResumePolicy::Auto), instance(0), Timestamp(0));
+    let run = Run { session: Some("ses_2".into()), message: "m".into(), part: "p".into() };
+    let claim = Change::Claim { owner: instance(0), run };
+    let task = transition(&task, Guard::Anyone, &claim, Timestamp(1)).unwrap().task;
+    let task = transition(&task, Guard::Anyone, &Change::Interrupt, Timestamp(2)).unwrap().task;
+    assert_eq!((task.attempt, task.session()), (1, Some("ses_2")));
+    let task = transition(&task, Guard::Anyone, &claim, Timestamp(3)).unwrap().task;
+    assert_eq!((task.attempt, task.interruptions), (1, 1));
+}
+
+#[test]
+fn a_task_that_kills_its_host_again_and_again_ends() {
+    let mut task = Task::new(id(0), spec(ResumePolicy::Auto), instance(0), Timestamp(0));
+    let run = Run { session: None, message: "m".into(), part: "p".into() };
+    let claim = Change::Claim { owner: instance(0), run };
+    for _ in 0..MAX_INTERRUPTIONS {
+        task = transition(&task, Guard::Anyone, &claim, Timestamp(1)).unwrap().task;
+        task = transition(&task, Guard::Anyone, &Change::Interrupt, Timestamp(2)).unwrap().task;
+    }
+    let TaskState::Failed { failure, .. } = &task.state else { panic!("still {:?}", task.state) };
+    assert_eq!(failure.kind, FailureKind::Died);
+}

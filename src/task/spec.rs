@@ -1,0 +1,93 @@
+//! What was asked: fixed when a task is launched.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ProjectKey, TaskId};
+
+/// Which of several runnable tasks starts first.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// After everything else.
+    Low,
+    /// The usual.
+    #[default]
+    Normal,
+    /// Before everything else.
+    High,
+}
+
+/// What happens to a task whose process died while it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ResumePolicy {
+    /// It goes on in the same session.
+    #[default]
+    Auto,
+    /// It pauses until somebody decides.
+    Ask,
+    /// It fails as `died`.
+    Never,
+}
+
+/// A model by its provider's id and its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ModelChoice {
+    /// The provider, such as `anthropic`.
+    pub provider: String,
+    /// The model within the provider; may contain slashes.
+    pub model: String,
+    /// A variant of the model (reasoning effort, for example).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// Who launched the task, and is told of its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The launching session.
+    pub session: String,
+    /// The directory of the launching session: requests about it must carry it.
+    pub directory: String,
+}
+
+/// The immutable part of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The project it belongs to.
+    pub project: ProjectKey,
+    /// The launcher's own name for it, unique within the launching session's latest use.
+    pub key: Option<String>,
+    /// A short text for people.
+    pub title: String,
+    /// The agent that runs it.
+    pub agent: String,
+    /// What the agent is asked.
+    pub prompt: String,
+    /// The model, if not the inherited one.
+    pub model: Option<ModelChoice>,
+    /// Where the agent works: an absolute path inside the project.
+    pub directory: String,
+    /// Who launched it.
+    pub parent: Parent,
+    /// 1 for a task launched by a person's session, 2 for one launched by such a task, and so on.
+    pub depth: u32,
+    /// Its place in the queue.
+    pub priority: Priority,
+    /// The longest time one run may take, from its start.
+    pub timeout: Duration,
+    /// How many attempts it has at most, the first included.
+    pub max_attempts: u32,
+    /// What happens when its process dies.
+    pub resume: ResumePolicy,
+    /// Tasks that must be complete before it starts.
+    pub depends_on: Vec<TaskId>,
+    /// The ended task whose session this one goes on in.
+    pub continues: Option<TaskId>,
+    /// The ended task that this one repeats.
+    pub retry_of: Option<TaskId>,
+}

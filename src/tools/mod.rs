@@ -1,0 +1,13 @@
+//! The tools: what a model may call, how its arguments are checked, and the words of the answers.
+//!
+//! A new tool is an argument struct in [`args`], a line in [`list`], and an arm in [`call`].
+
+pub mod args;
+mod call;
+mod launch;
+mod list;
+mod table;
+mod text;
+
+pub use call::{call, tasks_command};
+pub use list::{ToolSpec, list};
