@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ROOT } from "../../scripts/process.mjs";
+import { textOf } from "../../testkit/model-script.mjs";
 import { startModelServer } from "../../testkit/model-server.mjs";
 import { serve } from "../../testkit/opencode.mjs";
 import { createSandbox } from "../../testkit/sandbox.mjs";
@@ -191,8 +192,9 @@ async function turn(sessionID, tools, directory = sandbox.project) {
   const body = { parts: [{ type: "text", text: marker }] };
   const asked = await server.request("POST", `/session/${sessionID}/prompt_async`, { directory, body });
   assert.equal(asked.status, 204);
-  const mine = (/** @type {import("../../testkit/model-server.mjs").ModelRequest} */ { lastUser, step }) =>
-    lastUser.startsWith(marker) && step?.say === "done";
+  // Not the last user message: a report of a task's end may come after the marker and be answered with it.
+  const mine = (/** @type {import("../../testkit/model-server.mjs").ModelRequest} */ { body: { messages }, step }) =>
+    step?.say === "done" && messages.some((message) => message.role === "user" && textOf(message).startsWith(marker));
   await model.waitFor(mine, { timeoutMs: TIMEOUT_MS });
   await until(async () => !(await server.request("GET", "/session/status", { directory })).body[sessionID], {
     timeoutMs: TIMEOUT_MS,
