@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use crate::task::{InstanceId, TaskId, Timestamp};
+use crate::task::{InstanceId, MissionId, TaskId, Timestamp};
 
 /// Tells the time.
 pub trait Clock: Debug + Send + Sync + 'static {
@@ -27,6 +27,12 @@ impl Ids {
     #[must_use]
     pub fn task(&self) -> TaskId {
         TaskId::new(self.clock.now(), &random())
+    }
+
+    /// A new mission id.
+    #[must_use]
+    pub fn mission(&self) -> MissionId {
+        MissionId::new(self.clock.now(), &random())
     }
 
     /// A new instance id.

@@ -22,7 +22,7 @@ use crate::{
     admission::Slots,
     opencode::{Agent, Client, ClientError, SessionId},
     store::{Changed, Filter, Store, StoreError},
-    task::{ProjectKey, StateName, Task, TaskId},
+    task::{PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
 };
 
 /// How long leaving a directory may take.
@@ -33,8 +33,8 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(4);
 pub enum Order {
     /// Its session showed this.
     Signal(Signal),
-    /// The task was cancelled: stop the session.
-    Cancel,
+    /// The task was cancelled or paused, and the store says so: stop the session.
+    Stop,
     /// The process lets go of the project: stop the session, and leave the task to be resumed.
     Interrupt,
 }
@@ -98,6 +98,11 @@ pub struct Project {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether somebody has stopped a task.
+pub fn is_stopped(task: &Task) -> bool {
+    matches!(task.state, TaskState::Cancelled { .. } | TaskState::Paused { reason: PauseReason::User, .. })
 }
 
 impl Project {
@@ -338,13 +343,13 @@ impl Project {
         if step.task.state.is_terminal() {
             self.toaster.note(Note::ended(&step.task));
         }
-        if step.from == StateName::Running && step.task.state.name() == StateName::Cancelled {
-            self.order(step.task.id, Order::Cancel);
+        if step.from == StateName::Running && is_stopped(&step.task) {
+            self.order(step.task.id, Order::Stop);
         }
         for cascaded in &changed.cascaded {
             self.toaster.note(Note::ended(&cascaded.task));
             if cascaded.from == StateName::Running {
-                self.order(cascaded.task.id, Order::Cancel);
+                self.order(cascaded.task.id, Order::Stop);
             }
         }
         self.stir();

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    project::{Order, Project},
+    project::{Order, Project, is_stopped},
     toasts::Note,
 };
 use crate::{
@@ -59,8 +59,8 @@ async fn heed(project: &Project, version: &mut Option<i64>) -> Result<(), StoreE
     if !running.is_empty() {
         let ids = running.keys().copied().collect();
         let tasks = project.tasks(Filter { ids: Some(ids), ..Filter::default() }).await?;
-        for task in tasks.iter().filter(|task| task.state.name() == StateName::Cancelled) {
-            project.order(task.id, Order::Cancel);
+        for task in tasks.iter().filter(|task| is_stopped(task)) {
+            project.order(task.id, Order::Stop);
         }
     }
     project.stir();

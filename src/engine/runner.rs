@@ -44,7 +44,7 @@ enum End {
     Complete(Outcome),
     Failed(Failure),
     /// The store already says so; only the session is left to stop.
-    Cancelled,
+    Stopped,
     Interrupted,
     Aborted,
     /// Somebody else holds the task now.
@@ -207,7 +207,7 @@ impl Runner {
     async fn order(&mut self) -> Result<Option<Signal>, End> {
         match self.orders.recv().await {
             Some(Order::Signal(signal)) => Ok(Some(signal)),
-            Some(Order::Cancel) => Err(End::Cancelled),
+            Some(Order::Stop) => Err(End::Stopped),
             Some(Order::Interrupt) | None => Err(End::Interrupted),
         }
     }
@@ -282,7 +282,7 @@ impl Runner {
             Ok(made) => made,
             Err(end) => {
                 let late = timeout(STOP_LIMIT, &mut making).await;
-                if let (Ok(Ok(session)), End::Cancelled) = (late, &end) {
+                if let (Ok(Ok(session)), End::Stopped) = (late, &end) {
                     let _ = timeout(STOP_LIMIT, self.abandon(&session)).await;
                 }
                 Err(end)
@@ -353,7 +353,7 @@ impl Runner {
     async fn finish(mut self, end: End) {
         let (id, guard) = (self.task.id, self.guard());
         let must_stop = match &end {
-            End::Cancelled | End::Interrupted => true,
+            End::Stopped | End::Interrupted => true,
             // One that goes on elsewhere must not go on here as well: a quiet session is not always an idle one, and
             // a deleted one may still be in its turn.
             End::Failed(failure) => {
@@ -379,7 +379,7 @@ impl Runner {
             }
             End::Aborted => (Change::Cancel { reason: CancelReason::Session }, partial),
             End::Interrupted => (Change::Interrupt, None),
-            End::Cancelled | End::Lost => return,
+            End::Stopped | End::Lost => return,
         };
         write(&self.project, id, guard, &change, outcome).await;
     }

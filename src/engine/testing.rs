@@ -27,6 +27,7 @@ pub fn task(key: &str) -> Task {
         depends_on: Vec::new(),
         continues: None,
         retry_of: None,
+        mission: None,
     };
     Task::new(TaskId::new(Timestamp(0), &random), spec, InstanceId::new(Timestamp(0), &[1; 10]), Timestamp(0))
 }

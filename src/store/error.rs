@@ -57,6 +57,17 @@ pub enum StoreError {
         /// What is wrong with the row.
         reason: String,
     },
+    /// A mission's row cannot be understood.
+    #[error("read mission {mission}: {reason}")]
+    CorruptMission {
+        /// The mission, as its row names it.
+        mission: String,
+        /// What is wrong with the row.
+        reason: String,
+    },
+    /// Somebody else has made a step meanwhile: read again, and decide anew.
+    #[error("write a step: somebody else was first")]
+    Moved,
     /// The home is on a file system whose locks do not hold between machines.
     #[error("use {}: it is on a network file system ({fs})", path.display())]
     NetworkFileSystem {
@@ -137,11 +148,14 @@ impl StoreError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Busy => Code::StoreBusy,
+            Self::Busy | Self::Moved => Code::StoreBusy,
             Self::Full { .. } => Code::StoreFull,
             Self::ReadOnly { .. } => Code::StoreReadOnly,
             Self::NewerVersion { .. } => Code::StoreNewer,
-            Self::NotADatabase { .. } | Self::Corrupt { .. } | Self::CorruptTask { .. } => Code::StoreCorrupt,
+            Self::NotADatabase { .. }
+            | Self::Corrupt { .. }
+            | Self::CorruptTask { .. }
+            | Self::CorruptMission { .. } => Code::StoreCorrupt,
             Self::NetworkFileSystem { .. } => Code::StoreNetwork,
             Self::NotADirectory { .. } => Code::StoreNotADirectory,
             Self::OldSqlite { .. } => Code::StoreSqlite,
@@ -206,6 +220,8 @@ mod tests {
             (StoreError::NotADatabase { path: path() }, Code::StoreCorrupt),
             (StoreError::Corrupt { path: path() }, Code::StoreCorrupt),
             (StoreError::CorruptTask { task: "t".into(), reason: "r".into() }, Code::StoreCorrupt),
+            (StoreError::CorruptMission { mission: "m".into(), reason: "r".into() }, Code::StoreCorrupt),
+            (StoreError::Moved, Code::StoreBusy),
             (StoreError::NetworkFileSystem { fs: "nfs", path: path() }, Code::StoreNetwork),
             (StoreError::NotADirectory { path: path() }, Code::StoreNotADirectory),
             (StoreError::OldSqlite { found: 1, needed: 2 }, Code::StoreSqlite),

@@ -55,6 +55,7 @@ pub fn spec() -> TaskSpec {
         depends_on: Vec::new(),
         continues: None,
         retry_of: None,
+        mission: None,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod fixture;
 pub mod handle;
 pub mod home;
 pub mod instance;
+mod missions;
 mod platform;
 mod report;
 pub mod sqlite;
@@ -22,6 +23,7 @@ pub use error::StoreError;
 pub use handle::StoreHandle;
 pub use home::Home;
 pub use instance::InstanceLock;
+pub use missions::{MissionFilter, MissionRow, MissionStep, Missions};
 pub use report::{Report, ReportId, Via};
 pub use sqlite::{Durability, SqliteStore};
 pub use watch::Watcher;
@@ -93,7 +95,7 @@ pub struct JournalRow {
 }
 
 /// Durable state. Every method is one transaction; an error leaves everything as it was.
-pub trait Store: Send + 'static {
+pub trait Store: Missions + Send + 'static {
     /// Inserts new tasks in their order, with one journal row each. Dependencies must exist in the same project, as
     /// stored tasks or in the batch.
     ///

@@ -11,7 +11,7 @@ use super::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a {kind} id: expected `{prefix}` and 32 hexadecimal digits")]
 pub struct ParseIdError {
-    /// What was expected: `task` or `instance`.
+    /// What was expected: `task`, `mission` or `instance`.
     pub kind: &'static str,
     /// The prefix of such an id.
     pub prefix: &'static str,
@@ -74,6 +74,10 @@ macro_rules! uuid_id {
 uuid_id!(
     /// A task, for ever.
     TaskId, "task", "tsk_"
+);
+uuid_id!(
+    /// A mission, for ever.
+    MissionId, "mission", "msn_"
 );
 uuid_id!(
     /// One engine in one process, from its start to the death of the process.

@@ -15,7 +15,7 @@ mod state;
 mod time;
 mod transition;
 
-pub use id::{Fence, InstanceId, ParseIdError, ProjectKey, Rev, TaskId};
+pub use id::{Fence, InstanceId, MissionId, ParseIdError, ProjectKey, Rev, TaskId};
 pub use outcome::{DiffSummary, Outcome, Tokens, Usage};
 pub use spec::{ModelChoice, Parent, Priority, ResumePolicy, TaskSpec};
 pub use state::{

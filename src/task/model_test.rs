@@ -32,6 +32,7 @@ fn spec(resume: ResumePolicy) -> TaskSpec {
         depends_on: Vec::new(),
         continues: None,
         retry_of: None,
+        mission: None,
     }
 }
 
@@ -54,6 +55,7 @@ fn changes() -> impl Strategy<Value = Change> {
         2 => Just(Change::Interrupt),
         2 => (0_u8..2).prop_map(|n| Change::Adopt { home: instance(n) }),
         1 => Just(Change::Cancel { reason: CancelReason::Request }),
+        1 => Just(Change::Pause),
         2 => Just(Change::Continue),
     ]
 }
@@ -72,7 +74,7 @@ fn arrow(from: StateName, change: &Change, policy: ResumePolicy) -> &'static [St
             ResumePolicy::Never => &[Failed],
         },
         (Pending, Change::Adopt { .. }) | (Paused, Change::Continue) => &[Pending],
-        (Paused, Change::Adopt { .. }) => &[Paused],
+        (Paused, Change::Adopt { .. }) | (Pending | Running, Change::Pause) => &[Paused],
         (Pending | Running | Paused, Change::Cancel { .. }) => &[Cancelled],
         _ => &[],
     }

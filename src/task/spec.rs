@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ProjectKey, TaskId};
+use super::{MissionId, ProjectKey, TaskId};
 
 /// Which of several runnable tasks starts first.
 #[derive(
@@ -90,4 +90,7 @@ pub struct TaskSpec {
     pub continues: Option<TaskId>,
     /// The ended task that this one repeats.
     pub retry_of: Option<TaskId>,
+    /// The mission that it works for, which hears of its end instead of the parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mission: Option<MissionId>,
 }

@@ -57,6 +57,8 @@ pub enum Change {
         /// Why.
         reason: CancelReason,
     },
+    /// Somebody lets the task stand still; it keeps its session.
+    Pause,
     /// Somebody lets a paused task go on.
     Continue,
 }
@@ -114,6 +116,7 @@ impl Change {
             Self::Interrupt => "interrupt",
             Self::Adopt { .. } => "adopt",
             Self::Cancel { .. } => "cancel",
+            Self::Pause => "pause",
             Self::Continue => "continue",
         }
     }
@@ -181,6 +184,10 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
         ) => {
             next.fence = task.fence.next();
             next.state = TaskState::Cancelled { ended_at: now, reason: reason.clone() };
+        }
+        (TaskState::Pending { .. } | TaskState::Running { .. }, Change::Pause) => {
+            next.fence = task.fence.next();
+            next.state = TaskState::Paused { since: now, reason: PauseReason::User };
         }
         (TaskState::Paused { .. }, Change::Continue) => {
             next.state = TaskState::Pending { since: now, waiting: Waiting::Resume };

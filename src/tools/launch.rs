@@ -201,6 +201,7 @@ impl Names<'_> {
             depends_on,
             continues: None,
             retry_of: None,
+            mission: None,
         };
         Ok((spec, waits_for))
     }

@@ -144,6 +144,7 @@ impl Rig {
             depends_on: Vec::new(),
             continues: None,
             retry_of: None,
+            mission: None,
         }
     }
 

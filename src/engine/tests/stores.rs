@@ -12,7 +12,10 @@ use super::{flow::secs, rig::Rig};
 use crate::{
     engine::options::Options,
     opencode::fake::Script,
-    store::{Changed, Durability, Filter, JournalRow, Report, ReportId, SqliteStore, Store, StoreError, Via},
+    store::{
+        Changed, Durability, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId,
+        SqliteStore, Store, StoreError, Via,
+    },
     task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp},
 };
 
@@ -124,6 +127,19 @@ impl Store for Refuses {
     }
     fn data_version(&mut self) -> Result<i64, StoreError> {
         self.inner.data_version()
+    }
+}
+
+impl Missions for Refuses {
+    fn missions(&mut self, project: &ProjectKey, filter: &MissionFilter) -> Result<Vec<MissionRow>, StoreError> {
+        self.inner.missions(project, filter)
+    }
+    fn mission_tag(&mut self, project: &ProjectKey) -> Result<String, StoreError> {
+        self.inner.mission_tag(project)
+    }
+    fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
+        self.refuse("mission")?;
+        self.inner.step_mission(step, now)
     }
 }
 

@@ -153,7 +153,7 @@ async fn the_end_of_an_old_runner_takes_nothing_from_the_tasks_new_one() {
     project.signal(&rig.parent, || Signal::Idle);
     assert!(matches!(heard.try_recv(), Ok(Order::Signal(Signal::Idle))));
     project.dismiss(task, &new);
-    assert!(!project.order(task, Order::Cancel) && project.routes().is_empty());
+    assert!(!project.order(task, Order::Stop) && project.routes().is_empty());
 }
 
 /// Breaks over the first report.

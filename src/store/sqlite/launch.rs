@@ -50,7 +50,7 @@ pub(super) fn launch(tx: &Transaction<'_>, tasks: &[Task]) -> Result<(), StoreEr
     Ok(())
 }
 
-fn project_row(conn: &Connection, project: &ProjectKey) -> Result<i64, StoreError> {
+pub(super) fn project_row(conn: &Connection, project: &ProjectKey) -> Result<i64, StoreError> {
     if let Some(id) = project_id(conn, project)? {
         return Ok(id);
     }

@@ -8,6 +8,7 @@ mod check;
 mod claim;
 mod launch;
 mod migrate;
+mod missions;
 mod open;
 mod read;
 mod reports;
@@ -22,7 +23,10 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::{Changed, Filter, JournalRow, Report, ReportId, Store, StoreError, Via};
+use super::{
+    Changed, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId, Store, StoreError,
+    Via,
+};
 use crate::task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp};
 
 pub use migrate::VERSION;
@@ -213,6 +217,20 @@ impl Store for SqliteStore {
 
     fn data_version(&mut self) -> Result<i64, StoreError> {
         self.read(|conn| Ok(conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?))
+    }
+}
+
+impl Missions for SqliteStore {
+    fn missions(&mut self, project: &ProjectKey, filter: &MissionFilter) -> Result<Vec<MissionRow>, StoreError> {
+        self.read(|conn| missions::missions(conn, project, filter))
+    }
+
+    fn mission_tag(&mut self, project: &ProjectKey) -> Result<String, StoreError> {
+        self.read(|conn| missions::tag(conn, project))
+    }
+
+    fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
+        self.write(|tx| missions::step(tx, step, now))
     }
 }
 

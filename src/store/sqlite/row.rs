@@ -31,9 +31,9 @@ const UPDATE: &str = "UPDATE tasks SET state = :state, not_before = :not_before,
     owner = :owner, fence = :fence, rev = :rev, attempt = :attempt, ended_at = :ended_at, body = :body \
     WHERE seq = :seq AND rev = :rev - 1";
 const INSERT: &str = "INSERT INTO tasks (id, project, parent_session, parent_directory, key, agent, priority, state, \
-    not_before, home, owner, fence, rev, attempt, created_at, ended_at, body) \
+    not_before, home, owner, fence, rev, attempt, created_at, ended_at, body, mission) \
     VALUES (:id, :project, :parent_session, :parent_directory, :key, :agent, :priority, :state, \
-    :not_before, :home, :owner, :fence, :rev, :attempt, :created_at, :ended_at, :body)";
+    :not_before, :home, :owner, :fence, :rev, :attempt, :created_at, :ended_at, :body, :mission)";
 const SPEC: &str = "INSERT INTO specs (task, spec) VALUES (?1, ?2)";
 const SESSION: &str = "INSERT OR IGNORE INTO task_sessions (task, session) VALUES (?1, ?2)";
 
@@ -126,6 +126,7 @@ pub(super) fn insert(conn: &Connection, project: i64, task: &Task) -> Result<i64
         ":created_at": task.created_at.0,
         ":ended_at": task.state.ended_at().map(|at| at.0),
         ":body": body(task)?,
+        ":mission": spec.mission.map(|mission| mission.to_string()),
     })?;
     let seq = conn.last_insert_rowid();
     conn.prepare_cached(SPEC)?.execute((seq, json(spec)?))?;

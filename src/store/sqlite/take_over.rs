@@ -23,26 +23,33 @@ macro_rules! project {
 const OTHER_HOMES: &str = concat!(
     "SELECT home FROM tasks WHERE ",
     project!(),
-    " AND report IS NULL AND home <> ?2 UNION SELECT home FROM reports WHERE ",
+    " AND report IS NULL AND (mission IS NULL OR ended_at IS NULL) AND home <> ?2 UNION SELECT home FROM reports WHERE ",
     project!(),
-    " AND settled_at IS NULL AND home <> ?2 ORDER BY home"
+    " AND settled_at IS NULL AND home <> ?2 UNION SELECT home FROM missions WHERE ",
+    project!(),
+    " AND over = 0 AND home <> ?2 ORDER BY home"
 );
 const OPEN: &str = concat!(
     "SELECT seq FROM tasks WHERE ",
     project!(),
-    " AND home = ?2 AND report IS NULL AND ended_at IS NULL ORDER BY +seq"
+    " AND home = ?2 AND report IS NULL AND (mission IS NULL OR ended_at IS NULL) AND ended_at IS NULL ORDER BY +seq"
 );
-const MOVE_UNTOLD: &str = concat!("UPDATE tasks SET home = ?3 WHERE ", project!(), " AND home = ?2 AND report IS NULL");
+const MOVE_UNTOLD: &str = concat!(
+    "UPDATE tasks SET home = ?3 WHERE ",
+    project!(),
+    " AND home = ?2 AND report IS NULL AND (mission IS NULL OR ended_at IS NULL)"
+);
 const MOVE_REPORTED: &str = concat!(
     "UPDATE tasks SET home = ?3 WHERE home = ?2 AND report IN (SELECT id FROM reports WHERE ",
     project!(),
     " AND home = ?2 AND settled_at IS NULL)"
 );
+const MOVE_MISSIONS: &str = concat!("UPDATE missions SET home = ?3 WHERE ", project!(), " AND home = ?2 AND over = 0");
 const MOVE_REPORTS: &str =
     concat!("UPDATE reports SET home = ?3 WHERE ", project!(), " AND home = ?2 AND settled_at IS NULL");
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 5] = [OTHER_HOMES, OPEN, MOVE_UNTOLD, MOVE_REPORTED, MOVE_REPORTS];
+pub(super) const SQL: [&str; 6] = [OTHER_HOMES, OPEN, MOVE_UNTOLD, MOVE_REPORTED, MOVE_MISSIONS, MOVE_REPORTS];
 
 pub(super) fn other_homes(
     conn: &Connection,
@@ -82,7 +89,7 @@ pub(super) fn take_over(
             adopt(tx, seq, me, now, &mut changed)?;
         }
         let me = me.to_string();
-        for sql in [MOVE_UNTOLD, MOVE_REPORTED, MOVE_REPORTS] {
+        for sql in [MOVE_UNTOLD, MOVE_REPORTED, MOVE_MISSIONS, MOVE_REPORTS] {
             tx.prepare_cached(sql)?.execute((project.as_str(), &home, &me))?;
         }
     }

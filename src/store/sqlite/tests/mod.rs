@@ -2,6 +2,7 @@
 
 mod basics;
 mod limits;
+mod missions;
 mod model;
 mod plans;
 

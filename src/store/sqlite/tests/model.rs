@@ -33,7 +33,7 @@ fn ops() -> impl Strategy<Value = Op> {
         3 => (0_u64..3, priority, resume, 0_usize..6, some())
             .prop_map(|(home, priority, resume, parent, on)| Op::Launch { home, priority, resume, parent, on }),
         3 => (0_u64..3, 1_u64..3).prop_map(|(owner, every)| Op::Claim { owner, every }),
-        6 => (0_usize..12, 0_usize..8, any::<bool>())
+        6 => (0_usize..12, 0_usize..9, any::<bool>())
             .prop_map(|(task, change, guarded)| Op::Change { task, change, guarded }),
         1 => (0_u64..3, 0_u64..3).prop_map(|(dead, me)| Op::TakeOver { dead, me }),
         2 => (0_u64..3, 0_usize..2, prop::option::of(some()), 1_u32..4)
@@ -53,6 +53,7 @@ fn change(which: usize, now: i64) -> Change {
         4 => Change::Interrupt,
         5 => Change::Cancel { reason: CancelReason::Request },
         6 => Change::Continue,
+        7 => Change::Pause,
         _ => Change::BindSession { session: format!("ses_late_{now}") },
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     store::{
         Filter,
         fixture::{id, instance, project},
-        sqlite::{claim, launch, read, reports, row, take_over, write},
+        sqlite::{claim, launch, missions, read, reports, row, take_over, write},
     },
     task::StateName,
 };
@@ -13,12 +13,20 @@ use crate::{
 #[test]
 fn every_query_searches_by_an_index() {
     let (_dir, store) = store();
-    let mut queries: Vec<(String, bool)> =
-        [&claim::SQL[..], &launch::SQL, &read::SQL, &reports::SQL, &row::SQL, &take_over::SQL, &write::SQL]
-            .concat()
-            .into_iter()
-            .map(|sql| (sql.to_owned(), false))
-            .collect();
+    let mut queries: Vec<(String, bool)> = [
+        &claim::SQL[..],
+        &launch::SQL,
+        &missions::SQL,
+        &read::SQL,
+        &reports::SQL,
+        &row::SQL,
+        &take_over::SQL,
+        &write::SQL,
+    ]
+    .concat()
+    .into_iter()
+    .map(|sql| (sql.to_owned(), false))
+    .collect();
     for mask in 0..128_u32 {
         let given = |bit: u32| mask & (1 << bit) != 0;
         let filter = Filter {

@@ -1,0 +1,68 @@
+//! Missions on disk. What a mission is, its room knows: the store keeps it, and makes each step of it whole.
+
+use super::StoreError;
+use crate::task::{InstanceId, MissionId, ProjectKey, Task, Timestamp};
+
+/// A mission as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissionRow {
+    /// Its name.
+    pub id: MissionId,
+    /// The project it belongs to.
+    pub project: ProjectKey,
+    /// Its name in TODO.md, unique in the project.
+    pub tag: String,
+    /// The session that it is bound to.
+    pub session: String,
+    /// The instance that drives it.
+    pub home: InstanceId,
+    /// Whether it has ended; then it does not change any more.
+    pub over: bool,
+    /// How many steps it has made.
+    pub rev: u64,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// The rest, as its room writes it.
+    pub body: String,
+}
+
+/// Which missions of a project are asked for. Empty fields ask for all.
+#[derive(Debug, Clone, Default)]
+pub struct MissionFilter {
+    /// Only those bound to this session.
+    pub session: Option<String>,
+    /// Only those that have not ended.
+    pub open: bool,
+}
+
+/// One step of a mission with all that belongs to it.
+#[derive(Debug, Clone)]
+pub struct MissionStep {
+    /// The mission after it; its revision is one more than that of the row it replaces, or 0 for a new mission.
+    pub mission: MissionRow,
+    /// What was done, in a word or a few.
+    pub step: String,
+    /// Tasks that it launches.
+    pub launch: Vec<Task>,
+}
+
+/// The missions of the store. Every method is one transaction.
+pub trait Missions {
+    /// Missions of a project, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn missions(&mut self, project: &ProjectKey, filter: &MissionFilter) -> Result<Vec<MissionRow>, StoreError>;
+
+    /// A name for TODO.md that no mission of the project has: `m1`, `m2`, …
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn mission_tag(&mut self, project: &ProjectKey) -> Result<String, StoreError>;
+
+    /// Makes a step: the mission, its journal row, and what it launches, or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when somebody else has made a step meanwhile; otherwise the database's.
+    fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError>;
+}
