@@ -100,6 +100,10 @@ codes! {
         "Launch a new task.";
     HostAnswer, "host-answer", "OpenCode answered in a form that is not understood.",
         "Check that OpenCode's version is supported.";
+    TodoNoRevision, "todo-no-revision", "TODO.md has no such revision, or its text is too old to be kept.",
+        "Read the newest revision, or look at the history for one that is kept.";
+    TodoMoved, "todo-moved", "Others changed TODO.md faster than this change could be made.",
+        "Read it again and repeat the change.";
     StoreBusy, "store-busy", "Another process holds Sortie's database for too long.",
         "Try again; end the process that holds it if it stays so.";
     StoreFull, "store-full", "The disk of Sortie's home is full.",

@@ -68,6 +68,30 @@ pub enum StoreError {
     /// Somebody else has made a step meanwhile: read again, and decide anew.
     #[error("write a step: somebody else was first")]
     Moved,
+    /// A revision of TODO.md cannot be read.
+    #[error("read revision {rev} of TODO.md: {reason}")]
+    CorruptTodo {
+        /// The revision.
+        rev: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// TODO.md has no such revision, or its text is no longer kept.
+    #[error("read revision {rev} of TODO.md: there is none, or it is too old; the newest is {head}")]
+    NoSuchRevision {
+        /// What was asked for.
+        rev: u64,
+        /// The newest revision.
+        head: u64,
+    },
+    /// Somebody else has committed a revision of TODO.md since.
+    #[error("change revision {parent} of TODO.md: the newest is {head}")]
+    TodoMoved {
+        /// What the change was made on.
+        parent: u64,
+        /// The newest revision.
+        head: u64,
+    },
     /// The home is on a file system whose locks do not hold between machines.
     #[error("use {}: it is on a network file system ({fs})", path.display())]
     NetworkFileSystem {
@@ -155,7 +179,10 @@ impl StoreError {
             Self::NotADatabase { .. }
             | Self::Corrupt { .. }
             | Self::CorruptTask { .. }
-            | Self::CorruptMission { .. } => Code::StoreCorrupt,
+            | Self::CorruptMission { .. }
+            | Self::CorruptTodo { .. } => Code::StoreCorrupt,
+            Self::NoSuchRevision { .. } => Code::TodoNoRevision,
+            Self::TodoMoved { .. } => Code::TodoMoved,
             Self::NetworkFileSystem { .. } => Code::StoreNetwork,
             Self::NotADirectory { .. } => Code::StoreNotADirectory,
             Self::OldSqlite { .. } => Code::StoreSqlite,
@@ -222,6 +249,9 @@ mod tests {
             (StoreError::CorruptTask { task: "t".into(), reason: "r".into() }, Code::StoreCorrupt),
             (StoreError::CorruptMission { mission: "m".into(), reason: "r".into() }, Code::StoreCorrupt),
             (StoreError::Moved, Code::StoreBusy),
+            (StoreError::CorruptTodo { rev: 1, reason: "r".into() }, Code::StoreCorrupt),
+            (StoreError::NoSuchRevision { rev: 2, head: 1 }, Code::TodoNoRevision),
+            (StoreError::TodoMoved { parent: 1, head: 2 }, Code::TodoMoved),
             (StoreError::NetworkFileSystem { fs: "nfs", path: path() }, Code::StoreNetwork),
             (StoreError::NotADirectory { path: path() }, Code::StoreNotADirectory),
             (StoreError::OldSqlite { found: 1, needed: 2 }, Code::StoreSqlite),

@@ -1,6 +1,6 @@
 //! Missions on disk. What a mission is, its room knows: the store keeps it, and makes each step of it whole.
 
-use super::StoreError;
+use super::{StoreError, TodoCommit};
 use crate::task::{InstanceId, MissionId, ProjectKey, Task, Timestamp};
 
 /// A mission as the store keeps it.
@@ -44,6 +44,8 @@ pub struct MissionStep {
     pub step: String,
     /// Tasks that it launches.
     pub launch: Vec<Task>,
+    /// The revision of TODO.md that it makes.
+    pub todo: Option<TodoCommit>,
 }
 
 /// The missions of the store. Every method is one transaction.
@@ -60,9 +62,10 @@ pub trait Missions {
     /// [`StoreError`].
     fn mission_tag(&mut self, project: &ProjectKey) -> Result<String, StoreError>;
 
-    /// Makes a step: the mission, its journal row, and what it launches, or nothing.
+    /// Makes a step: the mission, its journal row, what it launches and what it changes in TODO.md, or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Moved`] when somebody else has made a step meanwhile; otherwise the database's.
+    /// [`StoreError::Moved`] when somebody else has made a step meanwhile, [`StoreError::TodoMoved`] when TODO.md has
+    /// changed; otherwise the database's.
     fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError>;
 }

@@ -6,6 +6,7 @@
 //! - Every change goes through [`crate::task::transition`]; the store decides nothing about states.
 //! - A task that ends badly takes its dependants with it, so that nothing waits for what will never come.
 //! - An ended task belongs to at most one report that is not withdrawn.
+//! - A revision of TODO.md is added on top of the head only, and never changes.
 
 mod error;
 #[doc(hidden)]
@@ -17,6 +18,7 @@ mod missions;
 mod platform;
 mod report;
 pub mod sqlite;
+mod todo;
 pub mod watch;
 
 pub use error::StoreError;
@@ -26,6 +28,7 @@ pub use instance::InstanceLock;
 pub use missions::{MissionFilter, MissionRow, MissionStep, Missions};
 pub use report::{Report, ReportId, Via};
 pub use sqlite::{Durability, SqliteStore};
+pub use todo::{Known, Revision, Snapshot, TODO_TEXTS, TodoCommit, TodoFile, Todos, todo_hash};
 pub use watch::Watcher;
 
 use crate::task::{
@@ -95,7 +98,7 @@ pub struct JournalRow {
 }
 
 /// Durable state. Every method is one transaction; an error leaves everything as it was.
-pub trait Store: Missions + Send + 'static {
+pub trait Store: Missions + Todos + Send + 'static {
     /// Inserts new tasks in their order, with one journal row each. Dependencies must exist in the same project, as
     /// stored tasks or in the batch.
     ///

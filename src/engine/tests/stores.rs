@@ -14,7 +14,7 @@ use crate::{
     opencode::fake::Script,
     store::{
         Changed, Durability, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId,
-        SqliteStore, Store, StoreError, Via,
+        Revision, Snapshot, SqliteStore, Store, StoreError, TodoCommit, TodoFile, Todos, Via,
     },
     task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp},
 };
@@ -140,6 +140,36 @@ impl Missions for Refuses {
     fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
         self.refuse("mission")?;
         self.inner.step_mission(step, now)
+    }
+}
+
+impl Todos for Refuses {
+    fn todo(&mut self, project: &ProjectKey, rev: Option<u64>) -> Result<Snapshot, StoreError> {
+        self.inner.todo(project, rev)
+    }
+    fn commit_todo(&mut self, commit: &TodoCommit, now: Timestamp) -> Result<Revision, StoreError> {
+        self.refuse("todo")?;
+        self.inner.commit_todo(commit, now)
+    }
+    fn todo_history(
+        &mut self,
+        project: &ProjectKey,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Revision>, StoreError> {
+        self.inner.todo_history(project, before, limit)
+    }
+    fn todo_near(&mut self, project: &ProjectKey, since: Timestamp, limit: u32) -> Result<Vec<Snapshot>, StoreError> {
+        self.inner.todo_near(project, since, limit)
+    }
+    fn todo_with_hash(&mut self, project: &ProjectKey, hash: &str) -> Result<Option<u64>, StoreError> {
+        self.inner.todo_with_hash(project, hash)
+    }
+    fn todo_file(&mut self, project: &ProjectKey, path: &str) -> Result<TodoFile, StoreError> {
+        self.inner.todo_file(project, path)
+    }
+    fn set_todo_file(&mut self, project: &ProjectKey, path: &str, file: &TodoFile) -> Result<(), StoreError> {
+        self.inner.set_todo_file(project, path, file)
     }
 }
 

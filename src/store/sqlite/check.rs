@@ -1,10 +1,10 @@
 //! Whether the database agrees with itself.
 
-use super::SqliteStore;
+use super::{SqliteStore, todo};
 use crate::store::StoreError;
 
 /// What must not be found, each with its query.
-const FINDINGS: [(&str, &str); 5] = [
+const FINDINGS: [(&str, &str); 6] = [
     (
         "the revision of a task is not that of its last journal row",
         "SELECT id FROM tasks WHERE rev IS NOT (SELECT max(rev) FROM journal WHERE task = tasks.seq)",
@@ -29,6 +29,11 @@ const FINDINGS: [(&str, &str); 5] = [
         "SELECT tasks.id FROM tasks JOIN dependencies ON dependencies.task = tasks.seq \
          JOIN tasks AS awaited ON awaited.seq = dependencies.dependency \
          WHERE tasks.ended_at IS NULL AND awaited.state IN ('failed', 'cancelled')",
+    ),
+    (
+        "a revision of TODO.md is missing",
+        "SELECT projects.key FROM projects JOIN todo_revisions ON project = id \
+         GROUP BY project HAVING count(*) <> max(rev)",
     ),
 ];
 
@@ -56,6 +61,7 @@ impl SqliteStore {
                     findings.push(format!("{finding}: {}", id?));
                 }
             }
+            findings.extend(todo::check(&conn)?);
             Ok(findings)
         })
     }

@@ -50,6 +50,7 @@ pub(super) fn launch(tx: &Transaction<'_>, tasks: &[Task]) -> Result<(), StoreEr
     Ok(())
 }
 
+/// The row of a project, made when it is new.
 pub(super) fn project_row(conn: &Connection, project: &ProjectKey) -> Result<i64, StoreError> {
     if let Some(id) = project_id(conn, project)? {
         return Ok(id);

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, Transaction};
 use super::{
     launch::{self, project_row},
     row::integer,
+    todo,
 };
 use crate::{
     store::{MissionFilter, MissionRow, MissionStep, StoreError},
@@ -95,5 +96,8 @@ pub(super) fn step(tx: &Transaction<'_>, step: &MissionStep, now: Timestamp) -> 
         return Err(StoreError::Moved);
     }
     tx.prepare_cached(JOURNAL)?.execute((&id, integer(*rev), now.0, &step.step))?;
+    if let Some(commit) = &step.todo {
+        todo::commit(tx, commit, now)?;
+    }
     launch::launch(tx, &step.launch)
 }

@@ -14,6 +14,8 @@ mod read;
 mod reports;
 mod row;
 mod take_over;
+mod todo;
+mod todo_text;
 mod write;
 
 use std::{
@@ -24,8 +26,8 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
-    Changed, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId, Store, StoreError,
-    Via,
+    Changed, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId, Revision,
+    Snapshot, Store, StoreError, TodoCommit, TodoFile, Todos, Via,
 };
 use crate::task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp};
 
@@ -231,6 +233,41 @@ impl Missions for SqliteStore {
 
     fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
         self.write(|tx| missions::step(tx, step, now))
+    }
+}
+
+impl Todos for SqliteStore {
+    fn todo(&mut self, project: &ProjectKey, rev: Option<u64>) -> Result<Snapshot, StoreError> {
+        self.read(|conn| todo::read(conn, project, rev, todo::LIMITS))
+    }
+
+    fn commit_todo(&mut self, commit: &TodoCommit, now: Timestamp) -> Result<Revision, StoreError> {
+        self.write(|tx| todo::commit(tx, commit, now))
+    }
+
+    fn todo_history(
+        &mut self,
+        project: &ProjectKey,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Revision>, StoreError> {
+        self.read(|conn| todo::history(conn, project, before, limit))
+    }
+
+    fn todo_near(&mut self, project: &ProjectKey, since: Timestamp, limit: u32) -> Result<Vec<Snapshot>, StoreError> {
+        self.read(|conn| todo::near(conn, project, since, limit))
+    }
+
+    fn todo_with_hash(&mut self, project: &ProjectKey, hash: &str) -> Result<Option<u64>, StoreError> {
+        self.read(|conn| todo::with_hash(conn, project, hash, todo::LIMITS))
+    }
+
+    fn todo_file(&mut self, project: &ProjectKey, path: &str) -> Result<TodoFile, StoreError> {
+        self.read(|conn| todo::file(conn, project, path))
+    }
+
+    fn set_todo_file(&mut self, project: &ProjectKey, path: &str, file: &TodoFile) -> Result<(), StoreError> {
+        self.write(|tx| todo::set_file(tx, project, path, file))
     }
 }
 

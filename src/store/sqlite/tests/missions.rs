@@ -26,7 +26,7 @@ fn row(n: u8, rev: u64, over: bool) -> MissionRow {
 }
 
 fn step(mission: MissionRow) -> MissionStep {
-    MissionStep { mission, step: "step".into(), launch: Vec::new() }
+    MissionStep { mission, step: "step".into(), launch: Vec::new(), todo: None }
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_missions_task_is_told_to_the_mission_and_to_nobody_else() {
     let (_dir, mut store) = store();
     let mission = row(1, 0, false);
     let launch = vec![task(1, instance(1), |spec| spec.mission = Some(mission.id))];
-    store.step_mission(&MissionStep { mission, step: "work".into(), launch }, NOW).unwrap();
+    store.step_mission(&MissionStep { mission, step: "work".into(), launch, todo: None }, NOW).unwrap();
     let id = crate::store::fixture::id(1);
     store.change(id, Guard::Anyone, &Change::Pause, None, NOW).unwrap();
     assert_eq!(store.other_homes(&project(), instance(2)).unwrap(), [instance(1)]);

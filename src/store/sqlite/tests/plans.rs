@@ -5,7 +5,7 @@ use crate::{
     store::{
         Filter,
         fixture::{id, instance, project},
-        sqlite::{claim, launch, missions, read, reports, row, take_over, write},
+        sqlite::{claim, launch, missions, read, reports, row, take_over, todo, write},
     },
     task::StateName,
 };
@@ -21,6 +21,7 @@ fn every_query_searches_by_an_index() {
         &reports::SQL,
         &row::SQL,
         &take_over::SQL,
+        &todo::SQL,
         &write::SQL,
     ]
     .concat()

@@ -1,0 +1,245 @@
+//! Revisions of TODO.md, against a model that is a list of texts in memory.
+
+use proptest::prelude::*;
+
+use super::store;
+use crate::{
+    fault::Code,
+    store::{
+        Durability, Home, Known, Revision, Snapshot, SqliteStore, StoreError, TodoCommit, TodoFile, Todos,
+        fixture::project,
+        sqlite::todo::{LIMITS, Limits, check, commit, commit_within, head_text, read, with_hash},
+        todo_hash,
+    },
+    task::{ProjectKey, Timestamp},
+};
+
+fn change(parent: u64, text: &str) -> TodoCommit {
+    TodoCommit { project: project(), parent, text: text.into(), author: "me".into(), operations: "[]".into() }
+}
+
+/// A file of so many items; `tick` changes one line of it.
+fn items(count: u64, tick: u64) -> String {
+    let line = |n| {
+        format!("- [{}] item {n} with some words `^{n:04x}` {}\n", if tick > n { 'x' } else { ' ' }, tick / (n + 1))
+    };
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn revisions_count_from_one_and_an_old_parent_is_told_the_head() {
+    let (_dir, mut store) = store();
+    let empty = Snapshot { rev: 0, hash: todo_hash(b""), text: String::new() };
+    assert_eq!(store.todo(&project(), None).unwrap(), empty);
+    let first = store.commit_todo(&change(0, "a\n"), Timestamp(5)).unwrap();
+    let expected = Revision {
+        rev: 1,
+        hash: todo_hash(b"a\n"),
+        author: "me".into(),
+        parent: 0,
+        operations: "[]".into(),
+        at: Timestamp(5),
+    };
+    assert_eq!(first, expected);
+    let moved = store.commit_todo(&change(0, "b\n"), Timestamp(6)).unwrap_err();
+    assert!(matches!(moved, StoreError::TodoMoved { parent: 0, head: 1 }), "{moved}");
+    assert!(matches!(store.commit_todo(&change(2, "b\n"), Timestamp(6)), Err(StoreError::TodoMoved { .. })));
+    store.commit_todo(&change(1, "a\nb\n"), Timestamp(7)).unwrap();
+    assert_eq!(store.todo(&project(), None).unwrap().text, "a\nb\n");
+    assert_eq!(store.todo(&project(), Some(1)).unwrap().text, "a\n");
+    assert_eq!(store.todo(&project(), Some(0)).unwrap(), empty);
+    let missing = store.todo(&project(), Some(3)).unwrap_err();
+    assert_eq!((missing.code(), missing.code().as_str()), (Code::TodoNoRevision, "todo-no-revision"));
+    // Projects do not meet, and one that nobody has heard of is empty.
+    let other = ProjectKey::new("/other");
+    assert_eq!(store.todo(&other, None).unwrap(), empty);
+    assert!(matches!(store.todo(&other, Some(1)), Err(StoreError::NoSuchRevision { rev: 1, head: 0 })));
+    assert!(store.todo_history(&other, None, 9).unwrap().is_empty());
+    assert!(store.todo_near(&other, Timestamp(0), 9).unwrap().is_empty());
+    assert_eq!(store.todo_with_hash(&other, &first.hash).unwrap(), None);
+    let elsewhere = TodoCommit { project: other.clone(), ..change(0, "z\n") };
+    assert_eq!(store.commit_todo(&elsewhere, Timestamp(8)).unwrap().rev, 1);
+    assert_eq!(store.todo(&project(), None).unwrap().rev, 2);
+    assert_eq!(store.check().unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_commit_belongs_to_the_transaction_around_it() {
+    let (_dir, mut store) = store();
+    let failed = store.write(|tx| {
+        assert_eq!(commit(tx, &change(0, "a\n"), Timestamp(1))?.rev, 1);
+        assert_eq!(commit(tx, &change(1, "b\n"), Timestamp(1))?.rev, 2);
+        Err::<(), _>(StoreError::Closed)
+    });
+    assert!(failed.is_err());
+    assert_eq!(store.todo(&project(), None).unwrap().rev, 0);
+}
+
+#[test]
+fn two_processes_with_one_parent_get_one_revision() {
+    let (dir, mut store) = store();
+    let mut other = SqliteStore::open(&Home::open(dir.path()).unwrap(), Durability::Normal).unwrap();
+    other.commit_todo(&change(0, "theirs\n"), Timestamp(1)).unwrap();
+    assert!(matches!(
+        store.commit_todo(&change(0, "mine\n"), Timestamp(1)),
+        Err(StoreError::TodoMoved { head: 1, .. })
+    ));
+    assert_eq!(store.todo(&project(), None).unwrap().text, "theirs\n");
+}
+
+#[test]
+fn the_newest_ten_thousand_texts_are_kept_small_and_every_record_for_ever() {
+    const COMMITS: u64 = 10_200;
+    let (_dir, mut store) = store();
+    store
+        .write(|tx| {
+            for rev in 0..COMMITS {
+                commit(tx, &change(rev, &items(20, rev + 1)), Timestamp(i64::try_from(rev).unwrap()))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let kept = COMMITS - 10_000 + 1;
+    for rev in [kept, kept + 1, kept + 65, COMMITS / 2, COMMITS] {
+        assert_eq!(store.todo(&project(), Some(rev)).unwrap().text, items(20, rev));
+    }
+    for rev in [0, 1, kept - 1] {
+        let gone = store.todo(&project(), Some(rev)).unwrap_err();
+        assert!(matches!(gone, StoreError::NoSuchRevision { head: COMMITS, .. }), "{gone}");
+    }
+    let history = store.todo_history(&project(), Some(3), 9).unwrap();
+    assert_eq!(history.iter().map(|revision| (revision.rev, revision.parent)).collect::<Vec<_>>(), [(2, 1), (1, 0)]);
+    let (rows, bytes): (u64, u64) = store
+        .conn
+        .query_row("SELECT count(*), sum(length(body)) FROM todo_texts", [], |row| {
+            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
+        })
+        .unwrap();
+    assert!((10_000..10_000 + 3 * LIMITS.span).contains(&rows), "{rows}");
+    assert!(bytes < rows * items(20, COMMITS).len() as u64 / 2, "{bytes}");
+    let whole = "SELECT count(*) FROM todo_texts WHERE form = 'whole'";
+    assert_eq!(store.conn.query_row(whole, [], |row| row.get::<_, i64>(0)).unwrap(), 1, "old ones are packed");
+}
+
+#[test]
+fn a_text_that_was_tampered_with_is_named_and_never_returned() {
+    let (_dir, mut store) = store();
+    for rev in 0..3 {
+        store.commit_todo(&change(rev, &items(20, rev)), Timestamp(1)).unwrap();
+    }
+    for sql in [
+        "UPDATE todo_texts SET body = x'5b5d' WHERE form = 'delta'",
+        "UPDATE todo_texts SET body = CAST('[[99999,1,\"x\"]]' AS BLOB) WHERE form = 'delta'",
+        "UPDATE todo_texts SET body = x'00' WHERE form = 'delta'",
+        "UPDATE todo_texts SET body = x'ff' WHERE form = 'whole'",
+        "UPDATE todo_texts SET form = 'packed'",
+        "DELETE FROM todo_texts",
+    ] {
+        store.conn.execute_batch("SAVEPOINT tamper").unwrap();
+        store.conn.execute(sql, []).unwrap();
+        let (findings, error) = (store.read(check), store.read(|conn| head_text(conn, 1)));
+        store.conn.execute_batch("ROLLBACK TO tamper; RELEASE tamper").unwrap();
+        assert!(matches!(&error, Err(StoreError::CorruptTodo { .. })), "{sql}: {error:?}");
+        assert!(findings.unwrap().is_empty() == sql.starts_with("DELETE"), "{sql}");
+    }
+    assert_eq!(store.check().unwrap(), [""; 0]);
+    for sql in ["UPDATE todo_revisions SET author = 'x'", "DELETE FROM todo_revisions"] {
+        assert!(store.conn.execute(sql, []).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn what_a_file_is_known_to_hold_is_kept_for_each_path() {
+    let (_dir, mut store) = store();
+    let known = |rev| Some(Known { rev, hash: todo_hash(&[u8::try_from(rev).unwrap()]) });
+    assert_eq!(store.todo_file(&project(), "a").unwrap(), TodoFile::default());
+    for file in
+        [TodoFile { shown: known(1), next: None }, TodoFile { shown: known(1), next: known(2) }, TodoFile::default()]
+    {
+        store.set_todo_file(&project(), "a", &file).unwrap();
+        assert_eq!(store.todo_file(&project(), "a").unwrap(), file);
+        assert_eq!(store.todo_file(&project(), "b").unwrap(), TodoFile::default());
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    /// Commits a text on a parent that is so many revisions behind the head.
+    Commit { behind: u64, lines: Vec<u8>, wait: i64 },
+    /// Commits the text of an older revision again.
+    Revert { back: u64 },
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => (prop_oneof![9 => Just(0_u64), 1 => 1_u64..3], prop::collection::vec(0_u8..3, 0..12), 0_i64..4)
+            .prop_map(|(behind, lines, wait)| Op::Commit { behind, lines, wait }),
+        1 => (0_u64..20).prop_map(|back| Op::Revert { back }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_commits_agree_with_the_model(
+        ops in prop::collection::vec(ops(), 1..60), kept in 1_u64..20, span in 0_u64..5, since in 0_i64..150, limit in 1_u32..9,
+    ) {
+        let limits = Limits { kept, span };
+        let (_dir, mut store) = store();
+        let mut model: Vec<(String, i64)> = vec![(String::new(), -1)];
+        let mut now = 0;
+        for op in ops {
+            let head = model.len() as u64 - 1;
+            let (parent, text) = match op {
+                Op::Commit { behind, lines, wait } => {
+                    now += wait;
+                    (head.saturating_sub(behind), lines.iter().map(|line| ["one é\n", "two\n", "\n"][usize::from(*line)]).collect())
+                }
+                Op::Revert { back } => (head, model[usize::try_from(head.saturating_sub(back)).unwrap()].0.clone()),
+            };
+            let made = store.write(|tx| commit_within(tx, &change(parent, &text), Timestamp(now), limits));
+            if parent == head {
+                prop_assert_eq!(made.unwrap().rev, head + 1);
+                model.push((text, now));
+            } else {
+                let moved = matches!(made, Err(StoreError::TodoMoved { head: found, .. }) if found == head);
+                prop_assert!(moved);
+            }
+        }
+        let head = model.len() as u64 - 1;
+        let oldest = (head + 1).saturating_sub(kept);
+        for (rev, (text, _)) in (0..).zip(&model) {
+            match store.read(|conn| read(conn, &project(), Some(rev), limits)) {
+                Ok(found) => {
+                    prop_assert!(rev >= oldest);
+                    prop_assert_eq!(found, Snapshot { rev, hash: todo_hash(text.as_bytes()), text: text.clone() });
+                }
+                Err(error) => {
+                    let gone = matches!(error, StoreError::NoSuchRevision { .. });
+                    prop_assert!(gone && rev < oldest, "{}", error);
+                }
+            }
+            let newest = (oldest.max(1)..=head).rev().find(|&rev| model[usize::try_from(rev).unwrap()].0 == *text);
+            let found = store.read(|conn| with_hash(conn, &project(), &todo_hash(text.as_bytes()), limits));
+            prop_assert_eq!(found.unwrap(), newest);
+        }
+        let history = store.todo_history(&project(), None, 999).unwrap();
+        prop_assert_eq!(history.len() as u64, head);
+        for (revision, rev) in history.iter().zip((1..=head).rev()) {
+            let (text, at) = &model[usize::try_from(rev).unwrap()];
+            prop_assert_eq!((revision.rev, revision.parent, revision.at.0), (rev, rev - 1, *at));
+            prop_assert_eq!(&revision.hash, &todo_hash(text.as_bytes()));
+        }
+        prop_assert_eq!(store.check().unwrap(), [""; 0]);
+        // Here all that are asked for are kept.
+        if u64::from(limit) <= kept {
+            let mut near: Vec<u64> = (1..=head).rev().take(limit as usize).collect();
+            let first = near.iter().position(|&rev| model[usize::try_from(rev).unwrap()].1 <= since);
+            near.truncate(first.map_or(near.len(), |first| first + 1));
+            let found = store.todo_near(&project(), Timestamp(since), limit).unwrap();
+            prop_assert_eq!(found.iter().map(|found| found.rev).collect::<Vec<_>>(), near);
+            prop_assert!(found.iter().all(|found| found.text == model[usize::try_from(found.rev).unwrap()].0));
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Revisions of TODO.md.
+//!
+//! The first text, and every so many after it, is stored whole; the others as what they changed. A whole text is
+//! packed when the next one comes: the head, which is read most, is never unpacked, and packing is paid once in
+//! [`Limits::span`] commits. Every text that is read is checked against its hash.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+
+use super::{
+    launch::project_row,
+    row::{integer, json, project_id},
+    todo_text::{Delta, pack, unpack},
+};
+use crate::{
+    store::{Known, Revision, Snapshot, StoreError, TODO_TEXTS, TodoCommit, TodoFile, todo_hash},
+    task::{ProjectKey, Timestamp},
+};
+
+const HEAD: &str = "SELECT rev, hash, base FROM todo_revisions WHERE project = ?1 ORDER BY rev DESC LIMIT 1";
+const REVISION: &str = "SELECT rev, hash, base FROM todo_revisions WHERE project = ?1 AND rev = ?2";
+const TEXTS: &str = "SELECT rev, hash, form, body FROM todo_revisions CROSS JOIN todo_texts ON revision = seq \
+    WHERE project = ?1 AND rev BETWEEN ?2 AND ?3 ORDER BY rev";
+const INSERT: &str = "INSERT INTO todo_revisions (project, rev, hash, author, operations, at, base) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT_TEXT: &str = "INSERT INTO todo_texts (revision, form, body) VALUES (?1, ?2, ?3)";
+const WHOLE: &str = "SELECT revision, body FROM todo_revisions CROSS JOIN todo_texts ON revision = seq \
+    WHERE project = ?1 AND rev = ?2 AND form = 'whole'";
+const PACK: &str = "UPDATE todo_texts SET form = 'packed', body = ?2 WHERE revision = ?1";
+const PRUNE: &str = "DELETE FROM todo_texts WHERE revision IN \
+    (SELECT seq FROM todo_revisions WHERE project = ?1 AND rev BETWEEN ?2 AND ?3)";
+const HISTORY: &str = "SELECT rev, hash, author, operations, at FROM todo_revisions \
+    WHERE project = ?1 AND rev < ?2 ORDER BY rev DESC LIMIT ?3";
+const NEAR: &str = "SELECT rev, at FROM todo_revisions WHERE project = ?1 ORDER BY rev DESC LIMIT ?2";
+const WITH_HASH: &str =
+    "SELECT rev FROM todo_revisions WHERE project = ?1 AND hash = ?2 AND rev > ?3 ORDER BY +rev DESC LIMIT 1";
+const FILE: &str = "SELECT shown_rev, shown_hash, next_rev, next_hash FROM todo_files WHERE project = ?1 AND path = ?2";
+const SET_FILE: &str = "INSERT OR REPLACE INTO todo_files (project, path, shown_rev, shown_hash, next_rev, next_hash) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+#[cfg(test)]
+pub(super) const SQL: [&str; 13] =
+    [HEAD, REVISION, TEXTS, INSERT, INSERT_TEXT, WHOLE, PACK, PRUNE, HISTORY, NEAR, WITH_HASH, FILE, SET_FILE];
+
+/// How texts are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// How many of the newest revisions keep their text.
+    pub kept: u64,
+    /// At most so many deltas follow a whole text: a read applies them all.
+    pub span: u64,
+}
+
+pub(super) const LIMITS: Limits = Limits { kept: TODO_TEXTS, span: 64 };
+
+/// A revision's place: all zero, and the hash of nothing, for the empty text.
+struct Place {
+    rev: u64,
+    hash: String,
+    base: u64,
+}
+
+fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
+    Ok(Place { rev: number(row, 0)?, hash: row.get(1)?, base: number(row, 2)? })
+}
+
+/// A counter of ours: the schema keeps it above zero.
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(column)?.unsigned_abs())
+}
+
+fn head(conn: &Connection, project: i64) -> Result<Place, StoreError> {
+    let head = conn.prepare_cached(HEAD)?.query_row([project], place).optional()?;
+    Ok(head.unwrap_or_else(|| Place { rev: 0, hash: todo_hash(b""), base: 0 }))
+}
+
+/// The texts of the kept revisions from `first` to `last`, oldest first.
+fn texts(conn: &Connection, project: i64, first: &Place, last: u64) -> Result<Vec<Snapshot>, StoreError> {
+    let mut statement = conn.prepare_cached(TEXTS)?;
+    let mut rows = statement.query((project, integer(first.base), integer(last)))?;
+    let mut snapshots = Vec::new();
+    let mut text = String::new();
+    while let Some(row) = rows.next()? {
+        let rev = number(row, 0)?;
+        let corrupt = |reason: &str| StoreError::CorruptTodo { rev, reason: reason.to_owned() };
+        let body = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+        match row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)? {
+            "delta" => {
+                let delta: Delta = serde_json::from_slice(body).map_err(|_| corrupt("its delta is none"))?;
+                delta.apply(&mut text).ok_or_else(|| corrupt("its delta is not one of the text before it"))?;
+            }
+            "packed" => text = unpack(body).map_err(|_| corrupt("its text cannot be unpacked"))?,
+            _ => text = String::from_utf8(body.to_vec()).map_err(|_| corrupt("its text is not UTF-8"))?,
+        }
+        if rev >= first.rev {
+            let hash: String = row.get(1)?;
+            if todo_hash(text.as_bytes()) != hash {
+                return Err(corrupt("its text does not have its hash"));
+            }
+            snapshots.push(Snapshot { rev, hash, text: text.clone() });
+        }
+    }
+    Ok(snapshots)
+}
+
+fn text(conn: &Connection, project: i64, place: Place) -> Result<Snapshot, StoreError> {
+    if place.rev == 0 {
+        return Ok(Snapshot { rev: 0, hash: place.hash, text: String::new() });
+    }
+    let gone = || StoreError::CorruptTodo { rev: place.rev, reason: "its text is gone".to_owned() };
+    texts(conn, project, &place, place.rev)?.pop().ok_or_else(gone)
+}
+
+pub(super) fn head_text(conn: &Connection, project: i64) -> Result<Snapshot, StoreError> {
+    text(conn, project, head(conn, project)?)
+}
+
+pub(super) fn read(
+    conn: &Connection,
+    project: &ProjectKey,
+    rev: Option<u64>,
+    limits: Limits,
+) -> Result<Snapshot, StoreError> {
+    // One snapshot of the database for all that is read.
+    let conn = conn.unchecked_transaction()?;
+    let Some(project) = project_id(&conn, project)? else {
+        return match rev {
+            None | Some(0) => Ok(Snapshot { rev: 0, hash: todo_hash(b""), text: String::new() }),
+            Some(rev) => Err(StoreError::NoSuchRevision { rev, head: 0 }),
+        };
+    };
+    let Some(rev) = rev else { return head_text(&conn, project) };
+    let head = head(&conn, project)?;
+    let none = StoreError::NoSuchRevision { rev, head: head.rev };
+    if rev > head.rev || rev.saturating_add(limits.kept) <= head.rev {
+        return Err(none);
+    }
+    if rev == 0 {
+        return Ok(Snapshot { rev, hash: todo_hash(b""), text: String::new() });
+    }
+    let place = conn.prepare_cached(REVISION)?.query_row((project, integer(rev)), place).optional()?;
+    text(&conn, project, place.ok_or(none)?)
+}
+
+/// Adds a revision, inside a transaction that may do more.
+pub(super) fn commit(tx: &Transaction<'_>, commit: &TodoCommit, now: Timestamp) -> Result<Revision, StoreError> {
+    commit_within(tx, commit, now, LIMITS)
+}
+
+pub(super) fn commit_within(
+    tx: &Transaction<'_>,
+    commit: &TodoCommit,
+    now: Timestamp,
+    limits: Limits,
+) -> Result<Revision, StoreError> {
+    let project = project_row(tx, &commit.project)?;
+    let head = head(tx, project)?;
+    if commit.parent != head.rev {
+        return Err(StoreError::TodoMoved { parent: commit.parent, head: head.rev });
+    }
+    let (parent, base) = (head.rev, head.base);
+    let rev = parent + 1;
+    let old = text(tx, project, head)?;
+    // A delta that holds half of the text would not be smaller when it is packed.
+    let delta = (base > 0 && rev - base <= limits.span).then(|| Delta::between(&old.text, &commit.text));
+    let delta = delta.filter(|delta| delta.inserted() <= commit.text.len() / 2);
+    let hash = todo_hash(commit.text.as_bytes());
+    let place = if delta.is_some() { base } else { rev };
+    tx.prepare_cached(INSERT)?.execute((
+        project,
+        integer(rev),
+        &hash,
+        &commit.author,
+        &commit.operations,
+        now.0,
+        integer(place),
+    ))?;
+    let seq = tx.last_insert_rowid();
+    let mut insert = tx.prepare_cached(INSERT_TEXT)?;
+    if let Some(delta) = delta {
+        insert.execute((seq, "delta", json(&delta)?.as_bytes()))?;
+    } else {
+        insert.execute((seq, "whole", commit.text.as_bytes()))?;
+        retire(tx, project, base)?;
+        prune(tx, project, rev, limits)?;
+    }
+    let (author, operations) = (commit.author.clone(), commit.operations.clone());
+    Ok(Revision { rev, hash, author, parent, operations, at: now })
+}
+
+/// Packs a whole text that is no longer the base of the head.
+fn retire(conn: &Connection, project: i64, rev: u64) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached(WHOLE)?;
+    let whole =
+        statement.query_row((project, integer(rev)), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let Some((seq, body)) = whole.optional()? else { return Ok(()) };
+    let packed = pack(&body).map_err(|error| StoreError::Internal(error.to_string()))?;
+    conn.prepare_cached(PACK)?.execute((seq, packed))?;
+    Ok(())
+}
+
+/// Removes the texts that nobody may ask for any more. Whole spans only: a kept text needs those that lead to it.
+fn prune(conn: &Connection, project: i64, head: u64, limits: Limits) -> Result<(), StoreError> {
+    let Some(oldest) = head.checked_sub(limits.kept).map(|last| last + 1) else { return Ok(()) };
+    let mut statement = conn.prepare_cached(REVISION)?;
+    let Some(oldest) = statement.query_row((project, integer(oldest)), place).optional()? else { return Ok(()) };
+    // What is older was removed by earlier calls: two spans and the commits since then cover the rest.
+    let from = oldest.base.saturating_sub(3 * (limits.span + 1));
+    conn.prepare_cached(PRUNE)?.execute((project, integer(from), integer(oldest.base) - 1))?;
+    Ok(())
+}
+
+pub(super) fn history(
+    conn: &Connection,
+    project: &ProjectKey,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<Revision>, StoreError> {
+    let Some(project) = project_id(conn, project)? else { return Ok(Vec::new()) };
+    let mut statement = conn.prepare_cached(HISTORY)?;
+    let mut rows = statement.query((project, before.map_or(i64::MAX, integer), limit))?;
+    let mut revisions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let rev = number(row, 0)?;
+        revisions.push(Revision {
+            rev,
+            hash: row.get(1)?,
+            author: row.get(2)?,
+            parent: rev.saturating_sub(1),
+            operations: row.get(3)?,
+            at: Timestamp(row.get(4)?),
+        });
+    }
+    Ok(revisions)
+}
+
+pub(super) fn near(
+    conn: &Connection,
+    project: &ProjectKey,
+    since: Timestamp,
+    limit: u32,
+) -> Result<Vec<Snapshot>, StoreError> {
+    let conn = conn.unchecked_transaction()?;
+    let Some(project) = project_id(&conn, project)? else { return Ok(Vec::new()) };
+    let mut ends: Option<(u64, u64)> = None;
+    {
+        let mut statement = conn.prepare_cached(NEAR)?;
+        let mut rows = statement.query((project, limit.min(u32::try_from(TODO_TEXTS).unwrap_or(u32::MAX))))?;
+        while let Some(row) = rows.next()? {
+            let rev = number(row, 0)?;
+            ends = Some((rev, ends.map_or(rev, |(_, last)| last)));
+            // It was the head until the one after it came; what is older was not any more.
+            if row.get::<_, i64>(1)? <= since.0 {
+                break;
+            }
+        }
+    }
+    let Some((first, last)) = ends else { return Ok(Vec::new()) };
+    let first = conn.prepare_cached(REVISION)?.query_row((project, integer(first)), place)?;
+    let mut snapshots = texts(&conn, project, &first, last)?;
+    snapshots.reverse();
+    Ok(snapshots)
+}
+
+pub(super) fn with_hash(
+    conn: &Connection,
+    project: &ProjectKey,
+    hash: &str,
+    limits: Limits,
+) -> Result<Option<u64>, StoreError> {
+    let conn = conn.unchecked_transaction()?;
+    let Some(project) = project_id(&conn, project)? else { return Ok(None) };
+    let gone = head(&conn, project)?.rev.saturating_sub(limits.kept);
+    Ok(conn.prepare_cached(WITH_HASH)?.query_row((project, hash, integer(gone)), |row| number(row, 0)).optional()?)
+}
+
+/// Reads every kept text. Returns what is wrong, in words.
+pub(super) fn check(conn: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement =
+        conn.prepare("SELECT project, rev, hash, base FROM todo_revisions JOIN todo_texts ON revision = seq")?;
+    let mut rows = statement.query([])?;
+    let mut findings = Vec::new();
+    while let Some(row) = rows.next()? {
+        let place = Place { rev: number(row, 1)?, hash: row.get(2)?, base: number(row, 3)? };
+        match text(conn, row.get(0)?, place) {
+            Ok(_) => {}
+            Err(error @ StoreError::CorruptTodo { .. }) => findings.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(findings)
+}
+
+pub(super) fn file(conn: &Connection, project: &ProjectKey, path: &str) -> Result<TodoFile, StoreError> {
+    let Some(project) = project_id(conn, project)? else { return Ok(TodoFile::default()) };
+    let known = |row: &Row<'_>, column: usize| -> rusqlite::Result<Option<Known>> {
+        let (rev, hash): (Option<i64>, Option<String>) = (row.get(column)?, row.get(column + 1)?);
+        Ok(rev.zip(hash).map(|(rev, hash)| Known { rev: rev.unsigned_abs(), hash }))
+    };
+    let read = |row: &Row<'_>| Ok(TodoFile { shown: known(row, 0)?, next: known(row, 2)? });
+    Ok(conn.prepare_cached(FILE)?.query_row((project, path), read).optional()?.unwrap_or_default())
+}
+
+pub(super) fn set_file(
+    tx: &Transaction<'_>,
+    project: &ProjectKey,
+    path: &str,
+    file: &TodoFile,
+) -> Result<(), StoreError> {
+    let project = project_row(tx, project)?;
+    let rev = |known: &Option<Known>| known.as_ref().map(|known| integer(known.rev));
+    let hash = |known: &Option<Known>| known.as_ref().map(|known| known.hash.clone());
+    let TodoFile { shown, next } = file;
+    tx.prepare_cached(SET_FILE)?.execute((project, path, rev(shown), hash(shown), rev(next), hash(next)))?;
+    Ok(())
+}
