@@ -125,6 +125,8 @@ codes! {
         "Choose a file name that is free.";
     StoreBroken, "store-broken", "The database failed in another way.",
         "The message says how; see the log in Sortie's home.";
+    CheckNotStarted, "check-not-started", "The program of a command cannot be started.",
+        "Install the program or correct its name; a command is a program and its arguments, no shell reads it.";
     Internal, "internal", "A fault of Sortie's own.",
         "Please report it with the log in Sortie's home.";
     AddonMissing, "addon-missing", "The native module is not there.",

@@ -1,6 +1,8 @@
-//! The real clock. What else differs between platforms lives beside its use, in `unix.rs` and `windows.rs`.
+//! The real clock, and the programs that are run. What else differs between platforms lives beside its use, in `unix.rs` and `windows.rs`.
 
+pub mod git;
 pub mod home;
+pub mod process;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,0 +1,81 @@
+//! Unix: a process group.
+
+use std::{
+    io::{self, PipeReader},
+    os::{
+        fd::OwnedFd,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    process::ExitStatus,
+};
+
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process_group, test_kill_process_group},
+};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// A program and what it starts. Dropping it kills all of them, unless they are known to be gone.
+#[derive(Debug)]
+pub(super) struct Group {
+    leader: Child,
+    /// The leader's pid is the group's number. None once the group is empty: the number may then be another's.
+    id: Option<Pid>,
+}
+
+impl Group {
+    pub(super) fn start(mut command: std::process::Command) -> io::Result<Self> {
+        command.process_group(0);
+        let mut command = Command::from(command);
+        let leader = command.kill_on_drop(true).spawn()?;
+        let id = leader.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        Ok(Self { leader, id })
+    }
+
+    /// Waits for the program itself. May be called again, and dropped while it waits.
+    pub(super) async fn leader(&mut self) -> io::Result<ExitStatus> {
+        self.leader.wait().await
+    }
+
+    /// Whether nothing is left of the group.
+    pub(super) fn is_empty(&mut self) -> bool {
+        // A group of which only dead processes are left is `PERM` on macOS.
+        self.id = self.id.filter(|id| !matches!(test_kill_process_group(*id), Err(Errno::SRCH | Errno::PERM)));
+        self.id.is_none()
+    }
+
+    /// Asks all of the group to end.
+    pub(super) fn ask(&mut self) {
+        self.send(Signal::TERM);
+    }
+
+    /// Kills what is left of the group.
+    pub(super) fn kill(&mut self) {
+        self.send(Signal::KILL);
+    }
+
+    fn send(&mut self, signal: Signal) {
+        if !self.is_empty()
+            && let Some(id) = self.id
+        {
+            // It may have ended since.
+            let _ = kill_process_group(id, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The reading end of a pipe, for the runtime.
+pub(super) fn reader(pipe: PipeReader) -> io::Result<ChildStdout> {
+    ChildStdout::from_std(OwnedFd::from(pipe).into())
+}
+
+/// The signal that ended a program which has no exit code.
+pub(super) fn signal(status: ExitStatus) -> i32 {
+    status.signal().unwrap_or(0)
+}
