@@ -13,4 +13,5 @@ pub mod opencode;
 pub mod store;
 pub mod sys;
 pub mod task;
+pub mod todo;
 pub mod tools;

@@ -127,6 +127,26 @@ codes! {
         "The message says how; see the log in Sortie's home.";
     CheckNotStarted, "check-not-started", "The program of a command cannot be started.",
         "Install the program or correct its name; a command is a program and its arguments, no shell reads it.";
+    TodoNoItem, "todo-no-item", "TODO.md has no item of that id.",
+        "Read the items with sortie_todo and use one of their ids.";
+    TodoClaimed, "todo-claimed", "The item is not pending: somebody has taken it, or it is over.",
+        "Claim another item that is ready.";
+    TodoNotReady, "todo-not-ready", "The item waits for others, or has sub-items that are worked on instead.",
+        "Claim an item that is ready.";
+    TodoNotOpen, "todo-not-open", "The item is done, failed or cancelled.",
+        "Set its status to pending first.";
+    TodoIdTaken, "todo-id-taken", "Another item has that id.",
+        "Leave the id out to be given one, or choose one that is free.";
+    TodoInUse, "todo-in-use", "Another item waits for the one that would go.",
+        "Change the `after` of the item that waits, or set the status to cancelled instead.";
+    TodoCycle, "todo-cycle", "Items would wait for each other in a circle.",
+        "Leave one of them out of the `after` of another.";
+    TodoBadItem, "todo-bad-item", "A text cannot be written into TODO.md.",
+        "Correct the named field and call again.";
+    TodoFull, "todo-full", "TODO.md has as many items as it may have.",
+        "Remove items that are done.";
+    TodoConflict, "todo-conflict", "Somebody else changed the same items in another way.",
+        "Read them again and make the change on what is there now.";
     Internal, "internal", "A fault of Sortie's own.",
         "Please report it with the log in Sortie's home.";
     AddonMissing, "addon-missing", "The native module is not there.",

@@ -10,7 +10,7 @@ const ORDER: &[&[&str]] = &[
     &["sys"],
     &["store", "opencode"],
     &["admission"],
-    &["agent"],
+    &["agent", "todo"],
     &["engine"],
     &["tools"],
     &["binding"],

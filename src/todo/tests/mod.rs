@@ -1,0 +1,5 @@
+//! Tests over the whole room.
+
+mod errors;
+mod operations;
+mod parsing;
