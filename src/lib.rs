@@ -15,3 +15,4 @@ pub mod sys;
 pub mod task;
 pub mod todo;
 pub mod tools;
+pub mod worktree;

@@ -147,6 +147,26 @@ codes! {
         "Remove items that are done.";
     TodoConflict, "todo-conflict", "Somebody else changed the same items in another way.",
         "Read them again and make the change on what is there now.";
+    GitMissing, "git-missing", "git cannot be started.",
+        "Install git and make sure that it is in the PATH of OpenCode.";
+    GitTooOld, "git-too-old", "The installed git lacks what is needed.",
+        "Install git 2.32 or newer.";
+    NotARepository, "not-a-repository", "A directory is not in a git repository.",
+        "Run `git init` and make a first commit, or do without directories of their own for tasks.";
+    NoWorkingTree, "no-working-tree", "A git repository is bare, or the directory is inside its `.git`.",
+        "Work in a clone with files.";
+    NoCommit, "no-commit", "A git repository has no commit yet.",
+        "Make a first commit.";
+    WorktreeTaken, "worktree-taken", "A worktree's path is in use by something else, which was left untouched.",
+        "Move away what is there, or use another path.";
+    PatchTooLarge, "patch-too-large", "A task has changed more than is carried over.",
+        "Let git ignore what was only built or downloaded, or take the changes from the task's worktree by hand.";
+    PatchConflict, "patch-conflict", "Changes do not fit to what has been changed meanwhile; nothing was applied.",
+        "Merge the named files by hand, or run the task again on the present state.";
+    PatchRefused, "patch-refused", "A patch is malformed or reaches outside the repository; nothing was applied.",
+        "Look at what the task did; do not apply it.";
+    WorktreeFailed, "worktree-failed", "git or the file system refused.",
+        "The message says why; correct that and try again.";
     Internal, "internal", "A fault of Sortie's own.",
         "Please report it with the log in Sortie's home.";
     AddonMissing, "addon-missing", "The native module is not there.",

@@ -57,6 +57,8 @@ const CONFIG: &[&str] = &[
     "maintenance.auto=false",
     // Would refuse to read files with mixed line ends.
     "core.safecrlf=false",
+    // Submodules are not ours to fill or to move.
+    "submodule.recurse=false",
     "color.ui=false",
 ];
 

@@ -10,7 +10,7 @@ const ORDER: &[&[&str]] = &[
     &["sys"],
     &["store", "opencode"],
     &["admission"],
-    &["agent", "todo"],
+    &["agent", "todo", "worktree"],
     &["engine"],
     &["tools"],
     &["binding"],

@@ -215,6 +215,12 @@ fn start(command: &Command, split: bool) -> io::Result<(platform::Group, ChildSt
     Ok((platform::Group::start(start)?, platform::reader(out)?, err))
 }
 
+/// A path as a program printed it.
+#[must_use]
+pub fn path(printed: Vec<u8>) -> PathBuf {
+    platform::path(printed)
+}
+
 async fn read(mut from: impl AsyncRead + Unpin, into: &mut Kept) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {

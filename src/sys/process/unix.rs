@@ -1,11 +1,16 @@
 //! Unix: a process group.
 
 use std::{
+    ffi::OsString,
     io::{self, PipeReader},
     os::{
         fd::OwnedFd,
-        unix::process::{CommandExt, ExitStatusExt},
+        unix::{
+            ffi::OsStringExt,
+            process::{CommandExt, ExitStatusExt},
+        },
     },
+    path::PathBuf,
     process::ExitStatus,
 };
 
@@ -78,4 +83,9 @@ pub(super) fn reader(pipe: PipeReader) -> io::Result<ChildStdout> {
 /// The signal that ended a program which has no exit code.
 pub(super) fn signal(status: ExitStatus) -> i32 {
     status.signal().unwrap_or(0)
+}
+
+/// Any bytes are a path.
+pub(super) fn path(printed: Vec<u8>) -> PathBuf {
+    OsString::from_vec(printed).into()
 }

@@ -3,6 +3,7 @@
 use std::{
     io::{self, PipeReader},
     os::windows::io::OwnedHandle,
+    path::PathBuf,
     process::ExitStatus,
 };
 
@@ -55,4 +56,9 @@ pub(super) fn reader(pipe: PipeReader) -> io::Result<ChildStdout> {
 /// Every program has an exit code here.
 pub(super) fn signal(_status: ExitStatus) -> i32 {
     0
+}
+
+/// git prints UTF-8.
+pub(super) fn path(printed: Vec<u8>) -> PathBuf {
+    String::from_utf8(printed).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()).into()
 }
