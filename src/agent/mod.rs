@@ -1,9 +1,9 @@
 //! Putting an agent to work: the session it works in, what it inherits, and what it is told.
 
 mod inherit;
-mod mission;
+mod roles;
 mod session;
 
 pub use inherit::{Inherited, child_rules, model};
-pub use mission::{COMMANDER, COMMANDER_PROMPT, TASK_TEMPLATE};
+pub use roles::{Action, COMMANDER, COMMANDER_PROMPT, Mode, Role, TASK_TEMPLATE, host_agents};
 pub use session::SessionExecutor;
