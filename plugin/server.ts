@@ -2,7 +2,7 @@
  * Sortie inside OpenCode: maps hooks and tools to the engine, and the engine's requests to the host. Nothing is decided
  * here that the engine could decide.
  */
-import type { Hooks, PluginInput } from "@opencode-ai/plugin";
+import type { Config, Hooks, PluginInput } from "@opencode-ai/plugin";
 
 import { type Host, hostOf } from "./host.js";
 import { EventStream } from "./stream.js";
@@ -72,6 +72,13 @@ function honest(_key: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
 }
 
+/** Our entries under the user's own of the same names. */
+function overlaid<T extends object>(ours: Record<string, T | undefined>, users: Record<string, T | undefined> = {}) {
+  const merged = { ...users };
+  for (const [name, own] of Object.entries(ours)) merged[name] = { ...own, ...users[name] } as T;
+  return merged;
+}
+
 /** The root of the checkout, or the directory where there is none. OpenCode's project would be that of any clone. */
 function rootOf(input: PluginInput): string {
   const root = input.worktree;
@@ -103,6 +110,7 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
   // Asking the host before its plugins are loaded would never be answered.
   setTimeout(() => void attachment.start().catch(() => undefined), 0);
 
+  const ours = JSON.parse(native.hostConfig()) as Required<Pick<Config, "agent" | "command">>;
   const tools = native.tools();
   const definitions = new Map(
     tools.map((tool) => [tool.name, { description: tool.description, jsonSchema: JSON.parse(tool.schema) as object }]),
@@ -120,21 +128,9 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
     },
 
     config: async (config) => {
-      const { commander, commanderPrompt, taskTemplate } = native.hostConfig();
-      config.agent ??= {};
-      config.agent[commander] ??= {
-        description: "Cuts a request into tasks, sends agents out in parallel, and answers for the result.",
-        mode: "primary",
-        prompt: commanderPrompt,
-        permission: { edit: "deny" },
-      };
-      config.command ??= {};
-      config.command.task ??= {
-        description: "Fan a request out to agents in parallel",
-        template: taskTemplate,
-        agent: commander,
-      };
-      config.command.tasks ??= { description: "Show Sortie's tasks", template: "Show the tasks." };
+      // What the user has configured wins, field by field.
+      config.agent = overlaid(ours.agent, config.agent);
+      config.command = overlaid(ours.command, config.command);
     },
 
     tool: Object.fromEntries(
@@ -174,19 +170,32 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
       if (definition) Object.assign(output, definition);
     },
 
-    "command.execute.before": async ({ command, sessionID }, output) => {
-      if (command !== "tasks") return;
-      const table = await attachment.table();
-      if (isHeadless()) {
-        output.parts.splice(0, output.parts.length, {
-          type: "text",
-          text: `Repeat this table as it is:\n\n${table}`,
-        } as (typeof output.parts)[number]);
-        return;
-      }
-      await host.note(sessionID, input.directory, table);
-      // Throwing is how a command ends without a model; the table is already in the session.
+    "command.execute.before": async ({ command, sessionID, arguments: words }, output) => {
+      if (!(command in ours.command)) return;
+      const answer = await attachment
+        .command(command, sessionID, input.directory, words)
+        .catch((error: unknown) => ({ shown: error instanceof Error ? error.message : String(error) }));
+      const ask = (text: string) => {
+        output.parts.splice(0, output.parts.length, { type: "text", text } as (typeof output.parts)[number]);
+      };
+      if ("prompt" in answer && answer.prompt !== undefined) ask(answer.prompt);
+      if (answer.shown === undefined) return;
+      if (isHeadless()) return ask(`Repeat this as it is:\n\n${answer.shown}`);
+      await host.note(sessionID, input.directory, answer.shown);
+      // Throwing is how a command ends without a model; the answer is already in the session.
       throw new Error("shown");
+    },
+
+    "experimental.chat.system.transform": async ({ sessionID }, { system }) => {
+      if (sessionID === undefined) return;
+      for (const block of attachment.system(sessionID)) {
+        if (!system.some((known) => known.includes(block))) system.push(block);
+      }
+    },
+
+    "experimental.session.compacting": async ({ sessionID }, { context }) => {
+      const kept = attachment.compaction(sessionID);
+      if (kept !== null) context.push(kept);
     },
 
     "experimental.text.complete": async ({ sessionID }) => {

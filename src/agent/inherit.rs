@@ -27,11 +27,22 @@ pub fn model(asked: Option<&ModelChoice>, agent: Option<&Agent>, caller: Inherit
     }
 }
 
+/// Which of our tools a task may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OurTools {
+    /// All: it may launch tasks of its own.
+    All,
+    /// The one that writes a plan.
+    Todo,
+    /// None.
+    None,
+}
+
 /// The permission rules of a task's session: whatever the caller's session or agent is denied, and what it may do
-/// outside its directory, holds for the task as well; one that may not launch does not see our tools at all, which
-/// also spares their bytes in each of its requests.
+/// outside its directory, holds for the task as well. Of our tools it sees those that it may use, which also spares the
+/// bytes of the others in each of its requests.
 #[must_use]
-pub fn child_rules(caller_session: &[Rule], caller_agent: &[Rule], may_launch: bool) -> Vec<Rule> {
+pub fn child_rules(caller_session: &[Rule], caller_agent: &[Rule], tools: OurTools) -> Vec<Rule> {
     let denied = caller_agent.iter().filter(|rule| rule.action == "deny");
     let kept = caller_session.iter().filter(|rule| rule.action == "deny" || rule.permission == "external_directory");
     let mut rules: Vec<Rule> = Vec::new();
@@ -40,8 +51,17 @@ pub fn child_rules(caller_session: &[Rule], caller_agent: &[Rule], may_launch: b
             rules.push(rule.clone());
         }
     }
-    if !may_launch {
-        rules.push(Rule { permission: "sortie_*".to_owned(), pattern: "*".to_owned(), action: "deny".to_owned() });
+    let rule = |permission: &str, action: &str| Rule {
+        permission: permission.to_owned(),
+        pattern: "*".to_owned(),
+        action: action.to_owned(),
+    };
+    if tools != OurTools::All {
+        rules.push(rule("sortie_*", "deny"));
+    }
+    // The last rule that fits decides.
+    if tools == OurTools::Todo {
+        rules.push(rule("sortie_todo", "allow"));
     }
     rules
 }
@@ -60,10 +80,12 @@ mod tests {
             [rule("bash", "*", "allow"), rule("edit", "*", "deny"), rule("external_directory", "/x", "allow")];
         let agent = [rule("*", "*", "allow"), rule("webfetch", "*", "deny"), rule("edit", "*", "deny")];
         assert_eq!(
-            child_rules(&session, &agent, true),
+            child_rules(&session, &agent, OurTools::All),
             [rule("webfetch", "*", "deny"), rule("edit", "*", "deny"), rule("external_directory", "/x", "allow")]
         );
-        assert_eq!(child_rules(&[], &[], false), [rule("sortie_*", "*", "deny")]);
+        assert_eq!(child_rules(&[], &[], OurTools::None), [rule("sortie_*", "*", "deny")]);
+        let planner = [rule("sortie_*", "*", "deny"), rule("sortie_todo", "*", "allow")];
+        assert_eq!(child_rules(&[], &[], OurTools::Todo), planner);
     }
 
     #[test]

@@ -53,6 +53,15 @@ pub struct ToolCaller {
     pub directory: String,
 }
 
+/// What becomes of a command. With neither field a model answers the command's own prompt.
+#[napi(object)]
+pub struct CommandAnswer {
+    /// Shown instead of asking a model.
+    pub shown: Option<String>,
+    /// Asked instead of the command's own prompt.
+    pub prompt: Option<String>,
+}
+
 /// A directory's hold on the engine.
 #[napi]
 pub struct SortieAttachment {
@@ -134,14 +143,37 @@ impl SortieAttachment {
         }
     }
 
-    /// The table that `/tasks` shows.
+    /// A command of ours in a session.
     ///
     /// # Errors
-    /// What is wrong with the store.
+    /// The message for the user.
     #[napi]
-    pub async fn table(&self) -> napi::Result<String> {
+    pub async fn command(
+        &self,
+        name: String,
+        session: String,
+        directory: String,
+        arguments: String,
+    ) -> napi::Result<CommandAnswer> {
         let held = self.held().map_err(thrown)?;
-        tools::tasks_command(&held).await.map_err(thrown)
+        let answer = tools::command(&held, &name, &session, &directory, &arguments).await.map_err(thrown)?;
+        Ok(match answer {
+            tools::CommandAnswer::Shown(text) => CommandAnswer { shown: Some(text), prompt: None },
+            tools::CommandAnswer::Asked => CommandAnswer { shown: None, prompt: None },
+            tools::CommandAnswer::AskedThis(prompt) => CommandAnswer { shown: None, prompt: Some(prompt) },
+        })
+    }
+
+    /// What goes into the system prompt of a session's requests.
+    #[napi(catch_unwind)]
+    pub fn system(&self, session: String) -> Vec<String> {
+        self.held().map(|held| held.system(&session)).unwrap_or_default()
+    }
+
+    /// What a compaction of a session must keep.
+    #[napi(catch_unwind)]
+    pub fn compaction(&self, session: String) -> Option<String> {
+        self.held().ok()?.compaction(&session)
     }
 
     /// Waits for the open tasks of a session, tells it of their ends, and says whether there were any: before a

@@ -25,17 +25,6 @@ pub struct ToolSpec {
     pub schema: String,
 }
 
-/// What the plugin adds to the host's configuration.
-#[napi(object)]
-pub struct HostConfig {
-    /// The commander's name.
-    pub commander: String,
-    /// The commander's system prompt.
-    pub commander_prompt: String,
-    /// What `/task` becomes.
-    pub task_template: String,
-}
-
 /// Every tool.
 #[napi(catch_unwind)]
 pub fn tools() -> Vec<ToolSpec> {
@@ -53,14 +42,10 @@ pub fn wanted_events() -> Vec<String> {
     crate::opencode::WANTED.iter().map(|kind| (*kind).to_owned()).collect()
 }
 
-/// What the plugin adds to the host's configuration.
+/// What the plugin adds to the host's configuration, as JSON: `{agent, command}`.
 #[napi(catch_unwind)]
-pub fn host_config() -> HostConfig {
-    HostConfig {
-        commander: crate::agent::COMMANDER.to_owned(),
-        commander_prompt: crate::agent::COMMANDER_PROMPT.to_owned(),
-        task_template: crate::agent::TASK_TEMPLATE.to_owned(),
-    }
+pub fn host_config() -> String {
+    tools::host_config().to_string()
 }
 
 /// Bytes of native memory in use.

@@ -20,6 +20,9 @@ pub fn take(project: &Project, event: &Event) {
         }
         Event::SessionError { error, .. } => {
             project.signal(session, || Signal::Error(error.clone()));
+            if error.is_abort() {
+                project.missions.aborted(session);
+            }
         }
         Event::SessionUpdated(info) => {
             project.sessions.learn(info);
@@ -54,8 +57,12 @@ pub fn take(project: &Project, event: &Event) {
 
 /// A parent that has become idle can be told.
 fn stands(project: &Project, session: &SessionId, status: &SessionStatus) {
+    if !matches!(status, SessionStatus::Idle) {
+        project.missions.begun(session);
+    }
     if project.sessions.status(session, status) {
         project.tell.notify_one();
+        project.missions.wake.notify_one();
     }
 }
 

@@ -14,6 +14,7 @@ mod failures;
 pub mod handoff;
 mod listening;
 pub mod live;
+pub mod missions;
 mod monitor;
 #[cfg(test)]
 mod monitor_test;

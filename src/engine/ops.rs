@@ -393,11 +393,18 @@ impl Attachment {
         // What is paused waits for a person, who cannot be asked here.
         let states = vec![StateName::Pending, StateName::Running];
         let filter = Filter { parent_session: Some(session.to_owned()), states, ..Filter::default() };
-        let open: Vec<_> = self.find(filter).await?.iter().map(|task| task.id).collect();
+        let ours = |task: &&Task| task.spec.mission.is_none();
+        let open: Vec<_> = self.find(filter).await?.iter().filter(ours).map(|task| task.id).collect();
         if !open.is_empty() {
             self.wait(&open, true).await?;
         }
-        Ok(reports::tell_now(&self.project, session).await?)
+        if reports::tell_now(&self.project, session).await? {
+            return Ok(true);
+        }
+        match session.parse() {
+            Ok(session) => Ok(self.hold_turn(&session).await),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Tells the runner of a task to stop as if the process ended; for tests of recovery.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::{
     admission::Limits,
     fault::{self, Code, Fault},
+    mission,
     store::Durability,
     task::{ResumePolicy, attempt},
 };
@@ -37,6 +38,9 @@ pub struct Options {
     pub max_depth: NonZeroU32,
     /// Whether toasts are shown.
     pub toasts: bool,
+    /// How missions go.
+    #[serde(deserialize_with = "fault::strict")]
+    pub mission: mission::Settings,
     /// `full` survives a power cut; `normal` only the death of any process.
     #[serde(deserialize_with = "fault::word")]
     pub durability: DurabilityOption,
@@ -72,6 +76,7 @@ impl Default for Options {
             resume: ResumePolicy::Auto,
             max_depth: NonZeroU32::MIN,
             toasts: true,
+            mission: mission::Settings::default(),
             durability: DurabilityOption::Full,
         }
     }
@@ -91,6 +96,7 @@ impl Options {
         if options.timeout() > MAX_TIMEOUT {
             return Err(wrong(format!("option `timeout`: {} is above {} s", options.timeout, MAX_TIMEOUT.as_secs())));
         }
+        options.mission.check()?;
         Ok(options)
     }
 

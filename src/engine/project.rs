@@ -13,6 +13,7 @@ use super::{
     core::Core,
     listening::Need,
     live::Live,
+    missions::book::Book,
     monitor::Signal,
     options::Options,
     sessions::Sessions,
@@ -22,7 +23,7 @@ use crate::{
     admission::Slots,
     opencode::{Agent, Client, ClientError, SessionId},
     store::{Changed, Filter, Store, StoreError},
-    task::{PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
+    task::{MissionId, PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
 };
 
 /// How long leaving a directory may take.
@@ -50,6 +51,10 @@ pub struct Running {
     pub label: Arc<str>,
     /// Where it works.
     pub directory: Arc<str>,
+    /// Its agent.
+    pub agent: Arc<str>,
+    /// The mission that it works for, and its key there.
+    pub mission: Option<(MissionId, Arc<str>)>,
 }
 
 /// One project in one process.
@@ -77,6 +82,8 @@ pub struct Project {
     pub changed: watch::Sender<u64>,
     /// The sessions that matter.
     pub sessions: Sessions,
+    /// The missions that are driven here.
+    pub missions: Book,
     /// Shows toasts.
     pub toaster: Toaster,
     /// Ends the loops.
@@ -130,6 +137,7 @@ impl Project {
             peers: Notify::new(),
             changed: watch::channel(0).0,
             sessions: Sessions::default(),
+            missions: Book::default(),
             toaster,
             stop: CancellationToken::new(),
             tracker: TaskTracker::new(),
@@ -340,14 +348,17 @@ impl Project {
     /// Makes a change known to everything that waits for it, and stops what was cancelled with it.
     pub fn announce(&self, changed: &Changed) {
         let step = &changed.step;
-        if step.task.state.is_terminal() {
+        // A mission tells of its items, not of its tasks.
+        if step.task.state.is_terminal() && step.task.spec.mission.is_none() {
             self.toaster.note(Note::ended(&step.task));
         }
         if step.from == StateName::Running && is_stopped(&step.task) {
             self.order(step.task.id, Order::Stop);
         }
         for cascaded in &changed.cascaded {
-            self.toaster.note(Note::ended(&cascaded.task));
+            if cascaded.task.spec.mission.is_none() {
+                self.toaster.note(Note::ended(&cascaded.task));
+            }
             if cascaded.from == StateName::Running {
                 self.order(cascaded.task.id, Order::Stop);
             }
@@ -355,10 +366,16 @@ impl Project {
         self.stir();
     }
 
+    /// TODO.md has a new revision.
+    pub fn todo_changed(&self) {
+        self.missions.wake.notify_one();
+    }
+
     /// Wakes everything that may have something to do.
     pub fn stir(&self) {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
         self.dispatch.notify_one();
         self.tell.notify_one();
+        self.missions.wake.notify_one();
     }
 }

@@ -80,6 +80,7 @@ async fn take_over(project: &Arc<Project>) -> Result<bool, StoreError> {
         let core = Arc::clone(&project.core);
         let taken = project.store(move |store| store.take_over(&key, &dead, me, core.clock.now())).await?;
         tracing::info!(tasks = taken.len(), "took over from a dead process");
+        project.missions.spoil();
         let count = |state: StateName| taken.iter().filter(|task: &&Task| task.state.name() == state).count();
         for (number, note) in [
             (count(StateName::Pending), Note::Resumed as fn(usize) -> Note),

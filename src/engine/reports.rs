@@ -148,7 +148,9 @@ pub async fn open_report(
 
 async fn open_tasks(project: &Project, parent: &Parent) -> Result<Vec<Task>, StoreError> {
     let parent_session = Some(parent.session.clone());
-    project.tasks(Filter { parent_session, states: StateName::OPEN.to_vec(), ..Filter::default() }).await
+    let filter = Filter { parent_session, states: StateName::OPEN.to_vec(), ..Filter::default() };
+    let open = project.tasks(filter).await?;
+    Ok(open.into_iter().filter(|task| task.spec.mission.is_none()).collect())
 }
 
 /// How a report stands after it was looked at.
@@ -231,7 +233,12 @@ async fn settle(project: &Project, report: &Report, sent: Sent) -> Result<Settle
 /// Whether a message of ours is in the session and done with. One that is there without a finished answer is not: the
 /// host died over it, and sending it again wakes the session. One that is followed by others must not be sent again,
 /// because the host would answer it once more.
-async fn is_told(client: &Client, directory: &str, session: &SessionId, ours: &MessageId) -> Result<bool, ClientError> {
+pub async fn is_told(
+    client: &Client,
+    directory: &str,
+    session: &SessionId,
+    ours: &MessageId,
+) -> Result<bool, ClientError> {
     let newest = client.messages(directory, session, Some(20)).await?;
     let Some(at) = newest.iter().position(|message| message.info.id() == ours) else {
         return match client.message(directory, session, ours).await {

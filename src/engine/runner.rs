@@ -10,12 +10,13 @@ use tokio::{sync::mpsc, time::timeout};
 use super::{
     failures, handoff,
     live::Live,
+    missions,
     monitor::{Heard, Monitor, Reading, Signal},
     project::{Order, Project, Running},
 };
 use crate::{
     admission::Slot,
-    agent::{self, Inherited, SessionExecutor},
+    agent::{self, Inherited, OurTools, Role, SessionExecutor},
     opencode::{ClientError, MessageId, PartId, SessionId},
     store::StoreError,
     task::{
@@ -80,6 +81,8 @@ pub async fn supervise(project: Arc<Project>, task: Task, slot: Slot) {
             live: Arc::clone(&live),
             label: super::report_text::label(&task).into(),
             directory: task.spec.directory.as_str().into(),
+            agent: task.spec.agent.as_str().into(),
+            mission: task.spec.mission.zip(task.spec.key.as_deref().map(Into::into)),
         },
     );
     let ids = task.run.clone().and_then(|run| Some((run.message.parse().ok()?, run.part.parse().ok()?)));
@@ -441,6 +444,12 @@ async fn rules(project: &Project, task: &Task, parent: &SessionId) -> Result<Vec
         .iter()
         .find(|agent| Some(&agent.name) == voice.agent.as_ref() && agent.name != agent::COMMANDER)
         .map_or(&[][..], |agent| &agent.permission);
-    let may_launch = task.spec.depth < project.options.max_depth.get();
-    Ok(agent::child_rules(&origin.rules, caller, may_launch))
+    // A mission's tasks are terminal; only its planner writes the plan.
+    let tools = match (task.spec.mission, task.spec.key.as_deref()) {
+        (Some(_), Some(key)) if missions::part(key).0 == Role::Planner => OurTools::Todo,
+        (Some(_), _) => OurTools::None,
+        (None, _) if task.spec.depth < project.options.max_depth.get() => OurTools::All,
+        (None, _) => OurTools::None,
+    };
+    Ok(agent::child_rules(&origin.rules, caller, tools))
 }

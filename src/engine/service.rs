@@ -16,6 +16,7 @@ use super::{
     core::Core,
     dispatcher, events,
     listening::{Listening, Switch},
+    missions,
     monitor::Signal,
     options::Options,
     poller,
@@ -253,6 +254,7 @@ impl Attachment {
         keep(project, "recovery", recovery::run);
         keep(project, "dispatcher", dispatcher::run);
         keep(project, "reports", reports::run);
+        keep(project, "missions", missions::run);
         keep(project, "poller", poller::run);
     }
 

@@ -14,8 +14,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{project::Project, report_text::label};
+use super::{handoff::cut, project::Project, report_text::label};
 use crate::{
+    mission::News,
     opencode::{Toast, ToastVariant},
     store::{Filter, StoreError},
     task::{StateName, Task},
@@ -28,6 +29,9 @@ const LONGEST_GAP: Duration = Duration::from_secs(40);
 
 /// At most one toast in this time about anything else: starts, failures, what waits for the user.
 const URGENT_GAP: Duration = Duration::from_secs(3);
+
+/// The most bytes of a reason in a toast.
+const REASON: usize = 300;
 
 /// How long a first note waits for company.
 const GATHER: Duration = Duration::from_millis(150);
@@ -48,6 +52,10 @@ pub enum Note {
         /// Its name.
         label: String,
     },
+    /// A mission began.
+    Begun(String),
+    /// A mission, by its name, has news.
+    Mission(String, News),
     /// A task's session waits for the user.
     Waits(String),
     /// Something is wrong with Sortie itself.
@@ -155,6 +163,7 @@ pub async fn show(project: Weak<Project>, mut notes: mpsc::UnboundedReceiver<Not
 /// Whether a note tells of more than an end that went well.
 fn is_urgent(note: &Note) -> bool {
     !matches!(note, Note::Ended { state, .. } if *state != StateName::Failed)
+        && !matches!(note, Note::Mission(_, News::Progress { .. }))
 }
 
 async fn open_tasks(project: &Project) -> Option<usize> {
@@ -172,7 +181,7 @@ pub fn text(group: &[Note], open: Option<usize>) -> Toast {
     let count = |wanted: StateName| {
         group.iter().filter(|note| matches!(note, Note::Ended { state, .. } if *state == wanted)).count()
     };
-    let (complete, failed, cancelled) =
+    let (completed, failed, cancelled) =
         (count(StateName::Complete), count(StateName::Failed), count(StateName::Cancelled));
     let mut lines = Vec::new();
     let mut starts = 0;
@@ -185,13 +194,15 @@ pub fn text(group: &[Note], open: Option<usize>) -> Toast {
             }
             Note::Waits(what) => lines.push(what.clone()),
             Note::Trouble(what) => lines.push(what.clone()),
+            Note::Begun(tag) => lines.push(format!("mission {tag} begins")),
+            Note::Mission(tag, news) => lines.push(words(tag, news)),
             Note::Ended { .. } => {}
         }
     }
     if starts > 0 {
         lines.insert(0, counted(starts, "started"));
     }
-    for (number, what) in [(complete, "complete"), (failed, "failed"), (cancelled, "cancelled")] {
+    for (number, what) in [(completed, "complete"), (failed, "failed"), (cancelled, "cancelled")] {
         match number {
             0 => {}
             1 => lines.push(format!("{} {what}", name_of(group, what))),
@@ -204,18 +215,36 @@ pub fn text(group: &[Note], open: Option<usize>) -> Toast {
         Some(open) if ends(group) > 0 => lines.push(format!("{open} open")),
         _ => {}
     }
-    let trouble = group.iter().any(|note| matches!(note, Note::Trouble(_)));
-    let asks = group.iter().any(|note| matches!(note, Note::Waits(_) | Note::Asks(_)));
+    let any = |is_so: fn(&Note) -> bool| group.iter().any(is_so);
+    let trouble = any(|note| matches!(note, Note::Trouble(_) | Note::Mission(_, News::Failed { .. })));
+    let asks = any(|note| matches!(note, Note::Waits(_) | Note::Asks(_) | Note::Mission(_, News::Paused { .. })));
+    let complete = any(|note| matches!(note, Note::Mission(_, News::Complete { .. })));
     let variant = if trouble || failed > 0 {
         ToastVariant::Error
     } else if asks || cancelled > 0 {
         ToastVariant::Warning
-    } else if all_done {
+    } else if all_done || complete {
         ToastVariant::Success
     } else {
         ToastVariant::Info
     };
     Toast { title: Some("Sortie".to_owned()), message: lines.join("\n"), variant, duration: None }
+}
+
+/// What a mission tells, in a line.
+fn words(tag: &str, news: &News) -> String {
+    match news {
+        News::Planned { items } => {
+            format!("mission {tag}: the plan has {items} item{}", if *items == 1 { "" } else { "s" })
+        }
+        News::Progress { done, all } => format!("mission {tag}: {done} of {all} items ({}%)", done * 100 / all.max(&1)),
+        News::Failed { item, reason } => format!("mission {tag}: {item} failed: {}", cut(reason, REASON)),
+        News::Paused { reason } => format!("mission {tag} is paused: {}", cut(reason, REASON)),
+        News::Complete { done, given_up: 0 } => format!("mission {tag} is complete: {done} items done"),
+        News::Complete { done, given_up } => {
+            format!("mission {tag} is complete: {done} items done, {given_up} given up")
+        }
+    }
 }
 
 fn counted(number: usize, what: &str) -> String {

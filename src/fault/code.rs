@@ -88,6 +88,10 @@ codes! {
         "Wait until it runs, or launch a new task.";
     NotAttached, "not-attached", "The engine has been closed for this project.",
         "Restart OpenCode, or send any message so that the plugin is loaded again.";
+    NoMission, "no-mission", "The session has no mission that goes on.",
+        "Begin one with /task, or look at /mission for those of other sessions.";
+    NothingOpen, "nothing-open", "A mission was asked for without a request, and TODO.md has no open items of its own.",
+        "Say what is to be done: /task <what>.";
     Aborted, "aborted", "The call was aborted while it waited.",
         "The tasks go on; ask again with sortie_wait.";
     HostUnreachable, "host-unreachable", "OpenCode does not answer.",

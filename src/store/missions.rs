@@ -62,6 +62,18 @@ pub trait Missions {
     /// [`StoreError`].
     fn mission_tag(&mut self, project: &ProjectKey) -> Result<String, StoreError>;
 
+    /// How many tasks a session has launched since an instant other than for a mission, and how many of them have not
+    /// ended or were not told yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn own_tasks(
+        &mut self,
+        project: &ProjectKey,
+        session: &str,
+        since: Timestamp,
+    ) -> Result<(usize, usize), StoreError>;
+
     /// Makes a step: the mission, its journal row, what it launches and what it changes in TODO.md, or nothing.
     ///
     /// # Errors

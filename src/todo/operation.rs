@@ -114,3 +114,11 @@ pub enum Operation {
         changed: usize,
     },
 }
+
+impl Operation {
+    /// Gives an item another status.
+    #[must_use]
+    pub fn set(id: ItemId, status: Status) -> Self {
+        Self::Update { id, change: Box::new(Change { status: Some(status), ..Change::default() }) }
+    }
+}

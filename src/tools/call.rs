@@ -41,19 +41,6 @@ pub async fn call(
     }
 }
 
-/// The table that `/tasks` shows: the whole project's open tasks and the newest ended ones.
-///
-/// # Errors
-/// The store's.
-pub async fn tasks_command(to: &Attachment) -> Result<String, Fault> {
-    const NEWEST: u32 = 50;
-    let seen = to.look(Filter { newest: Some(NEWEST), ..Filter::default() }).await?;
-    if seen.is_empty() {
-        return Ok("No tasks in this project yet.".to_owned());
-    }
-    Ok(table::table(to, &seen))
-}
-
 fn read<T: serde::de::DeserializeOwned>(arguments: &str) -> Result<T, Fault> {
     fault::object(arguments, Code::BadArguments)
 }

@@ -4,10 +4,12 @@
 
 pub mod args;
 mod call;
+mod command;
 mod launch;
 mod list;
 mod table;
 mod text;
 
-pub use call::{call, tasks_command};
+pub use call::call;
+pub use command::{COMMANDS, CommandAnswer, CommandSpec, command, host_config};
 pub use list::{ToolSpec, list};

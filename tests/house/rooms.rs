@@ -11,6 +11,7 @@ const ORDER: &[&[&str]] = &[
     &["store", "opencode"],
     &["admission"],
     &["agent", "todo", "worktree"],
+    &["mission"],
     &["engine"],
     &["tools"],
     &["binding"],

@@ -1,6 +1,7 @@
 //! The engine over a fake host, with a clock that only the tests move.
 
 mod flow;
+mod missions;
 mod peers;
 mod retries;
 mod rig;

@@ -83,6 +83,9 @@ impl Rig {
         let host = Arc::new(FakeHost::new(move |seen| {
             if seen.text.starts_with("<sortie-report>") { Script::say("noted") } else { model(seen) }
         }));
+        for name in ["commander", "planner", "worker", "reviewer"] {
+            host.add_agent(serde_json::json!({ "name": name, "mode": "all", "permission": [] }));
+        }
         let parent = host.client().create_session(DIR, NewSession::default()).await.unwrap().id;
         Self { home: tempfile::tempdir().unwrap(), host, clock, parent }
     }

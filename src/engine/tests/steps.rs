@@ -21,12 +21,19 @@ use crate::{
 };
 
 /// Brings so many requests; then the process is as good as dead.
-struct Dying {
+pub struct Dying {
     inner: Arc<dyn Transport>,
     left: AtomicUsize,
     /// Whether the host sees the request over which the process dies.
     seen: bool,
     dead: Arc<Notify>,
+}
+
+impl Dying {
+    /// Dies over the request number `left`, from zero.
+    pub fn after(left: usize, inner: Arc<dyn Transport>, seen: bool, dead: &Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self { inner, left: AtomicUsize::new(left), seen, dead: Arc::clone(dead) })
+    }
 }
 
 impl Transport for Dying {
@@ -58,8 +65,7 @@ fn die_at(number: usize, seen: bool, silent: bool) -> bool {
     let (rig, tasks, died) = first.block_on(async {
         let rig = Rig::new(model).await;
         rig.host.silence_events(silent);
-        let (inner, left) = (rig.host.transport(), AtomicUsize::new(number));
-        let transport = Arc::new(Dying { inner, left, seen, dead: Arc::clone(&dead) });
+        let transport = Dying::after(number, rig.host.transport(), seen, &dead);
         let life = rig.start_as(Options::default(), transport).await;
         let a = rig.launch(&life, &["a"]).await[0];
         let mut after = rig.spec(&format!("b {{{{result:{a}}}}}"));

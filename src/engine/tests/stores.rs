@@ -137,6 +137,14 @@ impl Missions for Refuses {
     fn mission_tag(&mut self, project: &ProjectKey) -> Result<String, StoreError> {
         self.inner.mission_tag(project)
     }
+    fn own_tasks(
+        &mut self,
+        project: &ProjectKey,
+        session: &str,
+        since: Timestamp,
+    ) -> Result<(usize, usize), StoreError> {
+        self.inner.own_tasks(project, session, since)
+    }
     fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
         self.refuse("mission")?;
         self.inner.step_mission(step, now)
@@ -173,12 +181,19 @@ impl Todos for Refuses {
     }
 }
 
+impl Rig {
+    /// An engine whose database refuses writes of one kind so many times.
+    pub async fn start_refusing(&self, verb: &'static str, left: &Arc<AtomicU32>) -> super::rig::Life {
+        let (home, left) = (self.open_home(), Arc::clone(left));
+        let open = move || Ok(Refuses { inner: SqliteStore::open(&home, Durability::Normal)?, verb, left });
+        self.start_over(Options::default(), self.host.transport(), open).await
+    }
+}
+
 async fn refusing(verb: &'static str, times: u32, model: Script) -> (Rig, super::rig::Life, Arc<AtomicU32>) {
     let rig = Rig::new(move |_| model.clone()).await;
-    let (home, left) = (rig.open_home(), Arc::new(AtomicU32::new(times)));
-    let counted = Arc::clone(&left);
-    let open = move || Ok(Refuses { inner: SqliteStore::open(&home, Durability::Normal)?, verb, left: counted });
-    let life = rig.start_over(Options::default(), rig.host.transport(), open).await;
+    let left = Arc::new(AtomicU32::new(times));
+    let life = rig.start_refusing(verb, &left).await;
     (rig, life, left)
 }
 

@@ -144,7 +144,17 @@ async fn the_end_of_an_old_runner_takes_nothing_from_the_tasks_new_one() {
     let enrol = || {
         let (orders, heard) = mpsc::unbounded_channel();
         let shown = Arc::new(Live::default());
-        project.enrol(task, Running { orders, directory: "/p".into(), live: Arc::clone(&shown), label: "x".into() });
+        project.enrol(
+            task,
+            Running {
+                orders,
+                directory: "/p".into(),
+                live: Arc::clone(&shown),
+                label: "x".into(),
+                agent: "build".into(),
+                mission: None,
+            },
+        );
         project.route(rig.parent.clone(), task);
         (shown, heard)
     };

@@ -1,6 +1,6 @@
 //! Missions and their steps.
 
-use rusqlite::{Connection, Row, Transaction};
+use rusqlite::{Connection, ErrorCode, Row, Transaction};
 
 use super::{
     launch::{self, project_row},
@@ -28,6 +28,10 @@ const OPEN: &str = "SELECT id, tag, session, home, over, rev, created_at, body F
     WHERE project = (SELECT id FROM projects WHERE key = ?1) AND over = 0 ORDER BY +seq";
 const ALL: &str = "SELECT id, tag, session, home, over, rev, created_at, body FROM missions \
     WHERE project = (SELECT id FROM projects WHERE key = ?1) ORDER BY +seq";
+const OWN: &str = "SELECT count(*), coalesce(sum(report IS NULL OR EXISTS ( \
+        SELECT 1 FROM reports WHERE reports.id = tasks.report AND settled_at IS NULL)), 0) FROM tasks \
+    WHERE +project = (SELECT id FROM projects WHERE key = ?1) AND parent_session = ?2 AND mission IS NULL \
+    AND created_at >= ?3";
 const COUNT: &str = "SELECT count(*) FROM missions WHERE project = (SELECT id FROM projects WHERE key = ?1)";
 const INSERT: &str = "INSERT INTO missions (id, project, tag, session, home, over, rev, created_at, body) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)";
@@ -37,7 +41,7 @@ const JOURNAL: &str =
     "INSERT INTO mission_journal (mission, rev, at, step) SELECT seq, ?2, ?3, ?4 FROM missions WHERE id = ?1";
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 6] = [OF_SESSION, OPEN, COUNT, INSERT, UPDATE, JOURNAL];
+pub(super) const SQL: [&str; 7] = [OF_SESSION, OPEN, OWN, COUNT, INSERT, UPDATE, JOURNAL];
 
 pub(super) fn missions(
     conn: &Connection,
@@ -86,12 +90,32 @@ pub(super) fn tag(conn: &Connection, project: &ProjectKey) -> Result<String, Sto
     Ok(format!("m{}", count + 1))
 }
 
+pub(super) fn own_tasks(
+    conn: &Connection,
+    project: &ProjectKey,
+    session: &str,
+    since: Timestamp,
+) -> Result<(usize, usize), StoreError> {
+    let counted = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    let (all, open) = conn.prepare_cached(OWN)?.query_row((project.as_str(), session, since.0), counted)?;
+    let size = |count: i64| usize::try_from(count).unwrap_or(0);
+    Ok((size(all), size(open)))
+}
+
 pub(super) fn step(tx: &Transaction<'_>, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
     let MissionRow { id, project, tag, session, home, over, rev, created_at, body } = &step.mission;
     let (id, home) = (id.to_string(), home.to_string());
     if *rev == 0 {
         let project = project_row(tx, project)?;
-        tx.prepare_cached(INSERT)?.execute((&id, project, tag, session, home, over, created_at.0, body))?;
+        let row = (&id, project, tag, session, home, over, created_at.0, body);
+        match tx.prepare_cached(INSERT)?.execute(row) {
+            Ok(_) => {}
+            // Somebody else has taken the tag.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                return Err(StoreError::Moved);
+            }
+            Err(error) => return Err(error.into()),
+        }
     } else if tx.prepare_cached(UPDATE)?.execute((&id, home, over, integer(*rev), body))? != 1 {
         return Err(StoreError::Moved);
     }

@@ -231,6 +231,15 @@ impl Missions for SqliteStore {
         self.read(|conn| missions::tag(conn, project))
     }
 
+    fn own_tasks(
+        &mut self,
+        project: &ProjectKey,
+        session: &str,
+        since: Timestamp,
+    ) -> Result<(usize, usize), StoreError> {
+        self.read(|conn| missions::own_tasks(conn, project, session, since))
+    }
+
     fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
         self.write(|tx| missions::step(tx, step, now))
     }

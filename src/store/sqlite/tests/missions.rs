@@ -40,6 +40,8 @@ fn steps_follow_one_another_and_a_late_one_is_refused() {
     assert!(store.tasks(&project(), &crate::store::Filter::default()).unwrap().is_empty());
     store.step_mission(&step(row(2, 0, false)), NOW).unwrap();
     assert_eq!(store.mission_tag(&project()).unwrap(), "m3");
+    let same_tag = MissionRow { tag: "m2".into(), ..row(3, 0, false) };
+    assert!(matches!(store.step_mission(&step(same_tag), NOW), Err(StoreError::Moved)));
     store.step_mission(&step(row(1, 2, true)), NOW).unwrap();
     assert!(matches!(store.step_mission(&step(row(1, 3, false)), NOW), Err(StoreError::Moved)));
     let all = store.missions(&project(), &MissionFilter::default()).unwrap();
@@ -67,6 +69,28 @@ fn a_missions_task_is_told_to_the_mission_and_to_nobody_else() {
     let via = Via::Message { message: "m".into(), part: "p".into() };
     let report = store.open_report(&project(), instance(1), "ses_parent", None, &via, 9, NOW).unwrap();
     assert!(report.is_none());
+}
+
+#[test]
+fn a_sessions_own_tasks_are_counted_until_they_are_told() {
+    let (_dir, mut store) = store();
+    let mission = row(1, 0, false);
+    let ours = vec![task(1, instance(1), |spec| spec.mission = Some(mission.id))];
+    store.step_mission(&MissionStep { mission, step: "work".into(), launch: ours, todo: None }, NOW).unwrap();
+    store.launch(&[task(2, instance(1), |_| ()), task(3, instance(1), |_| ())]).unwrap();
+    let own = |store: &mut crate::store::SqliteStore| store.own_tasks(&project(), "ses_parent", Timestamp(1)).unwrap();
+    assert_eq!(own(&mut store), (2, 2));
+    for n in [2, 3] {
+        let cancel = Change::Cancel { reason: crate::task::CancelReason::Request };
+        store.change(crate::store::fixture::id(n), Guard::Anyone, &cancel, None, NOW).unwrap();
+    }
+    assert_eq!(own(&mut store), (2, 2));
+    let via = Via::Message { message: "m".into(), part: "p".into() };
+    let report = store.open_report(&project(), instance(1), "ses_parent", None, &via, 9, NOW).unwrap().unwrap();
+    assert_eq!((report.tasks.len(), own(&mut store)), (2, (2, 2)));
+    store.settle_report(report.id, true, NOW).unwrap();
+    assert_eq!(own(&mut store), (2, 0));
+    assert_eq!(store.own_tasks(&project(), "ses_parent", Timestamp(2)).unwrap(), (0, 0));
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! The commands that people type: what each answers without a model, or that a model is to answer it.
+
+use serde_json::json;
+
+use super::table;
+use crate::{
+    agent::{self, Role},
+    engine::{handoff, service::Attachment},
+    fault::{Code, Fault},
+    opencode::SessionId,
+    store::Filter,
+};
+
+/// A command as the host lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandSpec {
+    /// What is typed after the slash.
+    pub name: &'static str,
+    /// What it is for.
+    pub description: &'static str,
+    /// The prompt that it becomes, where a model answers it.
+    pub template: &'static str,
+    /// Whether the commander answers it.
+    pub commands: bool,
+}
+
+/// Every command.
+pub const COMMANDS: [CommandSpec; 6] = [
+    CommandSpec {
+        name: "task",
+        description: "Make a mission of a request: plan, parallel work, review, report",
+        template: agent::TASK_TEMPLATE,
+        commands: true,
+    },
+    shown("tasks", "Show Sortie's tasks"),
+    shown("mission", "Show the mission and its items"),
+    shown("pause", "Let the mission and its tasks stand still"),
+    shown("resume", "Let the paused mission go on"),
+    shown("stop", "Stop the mission and every task of this session"),
+];
+
+/// What the plugin adds to the host's configuration: the agents and the commands. What the user configures of them
+/// wins, field by field.
+#[must_use]
+pub fn host_config() -> serde_json::Value {
+    let command = |spec: &CommandSpec| {
+        let mut command = json!({ "description": spec.description, "template": spec.template });
+        if spec.commands {
+            command["agent"] = json!(Role::Commander.name());
+        }
+        (spec.name.to_owned(), command)
+    };
+    let commands: serde_json::Map<_, _> = COMMANDS.iter().map(command).collect();
+    json!({ "agent": agent::host_agents(), "command": commands })
+}
+
+/// A command that no model answers.
+const fn shown(name: &'static str, description: &'static str) -> CommandSpec {
+    CommandSpec { name, description, template: "Show what this command answered.", commands: false }
+}
+
+/// What becomes of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandAnswer {
+    /// This is shown, and no model is asked.
+    Shown(String),
+    /// A model answers the command's own prompt.
+    Asked,
+    /// A model answers this prompt instead.
+    AskedThis(String),
+}
+
+/// Does a command.
+///
+/// # Errors
+/// The fault to show to the user.
+pub async fn command(
+    to: &Attachment,
+    name: &str,
+    session: &str,
+    directory: &str,
+    arguments: &str,
+) -> Result<CommandAnswer, Fault> {
+    let session: SessionId =
+        session.parse().map_err(|_| Fault::new(Code::BadArguments, "the session has no valid id"))?;
+    let shown = match name {
+        "task" => {
+            let goal = to.begin_mission(&session, directory, arguments).await?;
+            return Ok(if arguments.trim().is_empty() { CommandAnswer::AskedThis(goal) } else { CommandAnswer::Asked });
+        }
+        "tasks" => tasks(to).await,
+        "mission" => to.missions_text(&session).await,
+        "pause" => to.pause_mission(&session, "you paused it; /resume goes on").await,
+        "resume" => to.resume_mission(&session).await,
+        "stop" => to.stop_mission(&session).await,
+        _ => Err(Fault::new(Code::UnknownTool, format!("there is no command `{}`", handoff::cut(name, 100)))),
+    };
+    shown.map(CommandAnswer::Shown)
+}
+
+/// The table that `/tasks` shows: the whole project's open tasks and the newest ended ones.
+async fn tasks(to: &Attachment) -> Result<String, Fault> {
+    const NEWEST: u32 = 50;
+    let seen = to.look(Filter { newest: Some(NEWEST), ..Filter::default() }).await?;
+    if seen.is_empty() {
+        return Ok("No tasks in this project yet.".to_owned());
+    }
+    Ok(table::table(to, &seen))
+}
