@@ -39,11 +39,10 @@ pub fn apply(document: &Document, operations: &[Operation]) -> Result<(Document,
             work.one(&mut draft, operation)?;
         }
         let next = Document::of(draft.print());
-        for id in draft.added() {
-            if next.get(id).is_none() {
-                let problem = "goes into a code block or comment that nothing ends".to_owned();
-                return Err(TodoError::BadItem { field: "parent", problem });
-            }
+        // Where it is not what was drafted, a line got where it means something else.
+        if next.items().len() != draft.count || draft.added().any(|id| next.get(id).is_none()) {
+            let problem = "goes into a code block or comment that nothing ends".to_owned();
+            return Err(TodoError::BadItem { field: "parent", problem });
         }
         work.removed.extend(draft.removed().cloned());
         document = next;
@@ -131,7 +130,9 @@ impl Work {
                 let (end, neighbour) = draft.section_end(section);
                 let lead = write::lead(draft, neighbour, None);
                 let end = if draft.is_heading(end) || draft.is_items(end) { end } else { draft.insert_free(end, "") };
-                self.insert(draft, end, 0, &lead, id, &fields, item)
+                let at = self.insert(draft, end, 0, &lead, id, &fields, item)?;
+                write::part(draft, at);
+                Ok(())
             }
             Operation::Update { id, change } => self.update(draft, id, change),
             Operation::Split { id, into } => {
@@ -169,7 +170,7 @@ impl Work {
         let fields = Fields::of(item)?;
         let id = self.id(draft, item, |_, draft| numbered_under(draft, parent))?;
         let lead = write::lead(draft, draft.sub_items(at).last().copied(), Some(at));
-        self.insert(draft, draft.end(at), draft.depth(at) + 1, &lead, id, &fields, item)
+        self.insert(draft, draft.end(at), draft.depth(at) + 1, &lead, id, &fields, item).map(drop)
     }
 
     #[expect(clippy::too_many_arguments, reason = "where it goes, how it looks, and what it is")]
@@ -182,7 +183,7 @@ impl Work {
         id: ItemId,
         fields: &Fields,
         item: &NewItem,
-    ) -> Result<(), TodoError> {
+    ) -> Result<usize, TodoError> {
         if draft.count >= MAX_ITEMS {
             return Err(TodoError::Full);
         }
@@ -195,7 +196,7 @@ impl Work {
         }
         self.removed.remove(&id);
         self.touched.push(id);
-        Ok(())
+        Ok(at)
     }
 
     fn update(&mut self, draft: &mut Draft<'_>, id: &ItemId, change: &Change) -> Result<(), TodoError> {

@@ -193,7 +193,7 @@ impl Reader {
             self.settle_blanks(kind);
             if let Kind::Detail(owner) = kind {
                 let header = &self.items[owner].header;
-                let text = dedent(line::content(line), header.content());
+                let text = dedent(line::content(line).trim_end_matches('\r'), header.content());
                 self.note(owner, text);
             }
             self.blank = 0;

@@ -237,6 +237,15 @@ impl<'a> Draft<'a> {
         section + under
     }
 
+    /// The next line that is not blank.
+    pub fn next_line(&self, at: At) -> Option<&str> {
+        let mut next = self.entries[at].next;
+        while let Some(at) = next.filter(|at| self.is_blank(*at)) {
+            next = self.entries[at].next;
+        }
+        next.map(|at| &*self.entries[at].text)
+    }
+
     /// Puts a line behind another.
     fn insert(&mut self, after: At, content: &str, kind: Kind) -> At {
         let at = self.entries.len();

@@ -43,8 +43,7 @@ pub struct Heading {
 
 /// The line without its end.
 pub fn content(line: &str) -> &str {
-    let line = line.strip_suffix('\n').unwrap_or(line);
-    line.strip_suffix('\r').unwrap_or(line)
+    line.strip_suffix("\r\n").or_else(|| line.strip_suffix('\n')).unwrap_or(line)
 }
 
 /// The columns and the bytes of the space that a line begins with.
@@ -104,8 +103,9 @@ pub fn read_body(header: &mut Header, line: &str, with_id: bool) {
     }
     header.block = attributes::find(line, from, line.len());
     let to = header.block.as_ref().map_or(line.len(), |(block, _)| block.start);
-    let title = line[from..to].trim_matches([' ', '\t']);
-    let start = from + (line[from..to].len() - line[from..to].trim_start_matches([' ', '\t']).len());
+    const SPACE: [char; 3] = [' ', '\t', '\r'];
+    let title = line[from..to].trim_matches(SPACE);
+    let start = from + (line[from..to].len() - line[from..to].trim_start_matches(SPACE).len());
     header.title = start..start + title.len();
 }
 

@@ -50,7 +50,7 @@ pub fn note(field: &'static str, text: &str) -> Result<Vec<String>, TodoError> {
         return Err(TodoError::BadItem { field, problem: format!("has {} bytes, at most {MAX_NOTE}", text.len()) });
     }
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let mut lines: Vec<String> = text.trim_matches(is_gap).split('\n').map(note_line).collect();
+    let mut lines: Vec<String> = text.trim_matches(is_gap).split('\n').map(harmless).collect();
     lines.dedup_by(|second, first| first.is_empty() && second.is_empty());
     if lines.iter().all(String::is_empty) {
         return Err(TodoError::BadItem { field, problem: "is empty".to_owned() });
@@ -58,7 +58,8 @@ pub fn note(field: &'static str, text: &str) -> Result<Vec<String>, TodoError> {
     Ok(lines)
 }
 
-fn note_line(text: &str) -> String {
+/// One line of a note.
+pub(super) fn harmless(text: &str) -> String {
     let text: String = text.chars().map(|char| if is_gap(char) { ' ' } else { char }).collect();
     let text = text.trim_end();
     let (_, indent) = line::indent(text);

@@ -148,6 +148,16 @@ pub(super) fn note(draft: &mut Draft<'_>, item: usize, lines: &[String]) {
     }
 }
 
+/// Keeps a new item from taking the indented line behind it, which is none of its notes: such as a heading after two
+/// spaces. An empty comment is how Markdown parts lists.
+pub(super) fn part(draft: &mut Draft<'_>, item: usize) {
+    let (_, header) = draft.header(item);
+    let end = draft.end(item);
+    if draft.next_line(end).is_some_and(|next| line::indent(next).0 > header.indent) {
+        draft.insert_free(end, "<!-- -->");
+    }
+}
+
 /// The section that an item of this mission and group goes into; its heading is made if there is none.
 pub(super) fn section(draft: &mut Draft<'_>, mission: Option<&str>, group: Option<&str>) -> usize {
     let is_of = |section: &Section| mission.is_none() || section.mission.as_deref() == mission;

@@ -53,3 +53,14 @@ fn a_claim_is_refused_unless_the_item_is_ready() {
     assert_eq!(claim(&claimed, "t2").unwrap_err(), TodoError::NotReady { id: id("t2"), why: "waits for t1".into() });
     assert_eq!(claim(&claimed, "t3").unwrap_err(), TodoError::NoItem(id("t3")));
 }
+
+#[test]
+fn an_indented_line_behind_a_new_item_is_not_taken_for_its_note() {
+    for (group, before, behind) in [(Some("A"), "# A\n", "\n  ## B\n- [ ] t2: b\n"), (None, "", "  ```\n- [ ] code\n")]
+    {
+        let document = Document::parse(&format!("{before}{behind}"));
+        let (document, _) = apply(&document, &[add(None, group, "new")]).unwrap();
+        let id = document.items()[0].id.clone().unwrap();
+        assert_eq!(document.to_string(), format!("{before}- [ ] {id}: new\n<!-- -->\n{behind}"));
+    }
+}
