@@ -4,6 +4,10 @@ use std::ops::Range;
 
 use super::{ItemId, Status, attributes};
 
+/// What is trimmed off a title. A carriage return alone at the end of a file becomes a part of the line's end when
+/// something follows.
+const SPACE: [char; 3] = [' ', '\t', '\r'];
+
 /// Where the parts of an item's line are; the ranges are places in the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -103,7 +107,6 @@ pub fn read_body(header: &mut Header, line: &str, with_id: bool) {
     }
     header.block = attributes::find(line, from, line.len());
     let to = header.block.as_ref().map_or(line.len(), |(block, _)| block.start);
-    const SPACE: [char; 3] = [' ', '\t', '\r'];
     let title = line[from..to].trim_matches(SPACE);
     let start = from + (line[from..to].len() - line[from..to].trim_start_matches(SPACE).len());
     header.title = start..start + title.len();

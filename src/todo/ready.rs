@@ -151,11 +151,12 @@ fn edges(document: &Document) -> Vec<Vec<Edge>> {
                 edges[2 * above + 1].push(Edge::Done(at));
             }
         }
-        edges[2 * at + 1].push(Edge::Begin(at));
+        if !has_sub_items(items, at) {
+            edges[2 * at + 1].push(Edge::Begin(at));
+        }
     }
     for (at, cancelled) in cancelled.into_iter().enumerate() {
-        // Only its own beginning is left to need.
-        if let (Some(sub), 1) = (cancelled, edges[2 * at + 1].len()) {
+        if let (Some(sub), true) = (cancelled, edges[2 * at + 1].is_empty()) {
             edges[2 * at + 1].push(Edge::Never(Why::Cancelled(items[sub].label())));
         }
     }

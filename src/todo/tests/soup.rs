@@ -10,7 +10,7 @@ use crate::todo::{
     merge, merge_keeping_both, ready,
 };
 
-const PIECES: &[&str] = &[
+pub(super) const PIECES: &[&str] = &[
     "- [ ] ",
     "- [x] ",
     "* [~] ",
@@ -191,6 +191,10 @@ fn operation(random: &mut Rng, document: &Document) -> Operation {
 fn is_operated_on(random: &mut Rng, document: &Document) {
     // Without ids that are there twice: when the first goes, the second counts.
     let document = &assign_ids(document).0;
+    if document.as_str().contains("\n\u{feff}") {
+        // Where the line before goes, it may become the file's byte order mark.
+        return;
+    }
     let operation = operation(random, document);
     let Ok((next, touched)) = apply(document, std::slice::from_ref(&operation)) else { return };
     let new = match &operation {
@@ -233,7 +237,7 @@ fn merges(random: &mut Rng, base: &Document) {
             ours.as_str().lines().chain(theirs.as_str().lines()).map(str::trim).filter(|line| !old.contains(line))
         {
             // An id that both sides gave out is taken off one of the items.
-            let end = line.rsplit("]").next().unwrap_or_default().trim();
+            let end = line.rsplit(']').next().unwrap_or_default().trim();
             let end = end.split_once(": ").map_or(end, |(_, rest)| rest).trim();
             let end = end.trim_start_matches('\u{feff}');
             assert!(result.as_str().contains(end), "{line:?} is lost\n{base:?}\n{ours:?}\n{theirs:?}\n{result:?}");
