@@ -38,7 +38,7 @@ impl Home {
         }
         platform::check_writable(&root).map_err(fail)?;
         let home = Self { root };
-        for directory in [home.instances(), home.log()] {
+        for directory in [home.instances(), home.turns(), home.log()] {
             platform::create_private_dir(&directory).map_err(|source| StoreError::io(&directory, source))?;
         }
         Ok(home)
@@ -62,6 +62,12 @@ impl Home {
         self.root.join("instances")
     }
 
+    /// The lock files of what one process at a time may do.
+    #[must_use]
+    pub fn turns(&self) -> PathBuf {
+        self.root.join("turns")
+    }
+
     /// Log files.
     #[must_use]
     pub fn log(&self) -> PathBuf {
@@ -80,7 +86,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b");
         let home = Home::open(&path).unwrap();
-        assert!(home.instances().is_dir() && home.log().is_dir());
+        assert!(home.instances().is_dir() && home.turns().is_dir() && home.log().is_dir());
         Home::open(&path).unwrap();
     }
 

@@ -19,6 +19,7 @@ mod platform;
 mod report;
 pub mod sqlite;
 mod todo;
+pub mod turn;
 pub mod watch;
 
 pub use error::StoreError;
@@ -29,6 +30,7 @@ pub use missions::{MissionFilter, MissionRow, MissionStep, Missions};
 pub use report::{Report, ReportId, Via};
 pub use sqlite::{Durability, SqliteStore};
 pub use todo::{Known, Revision, Snapshot, TODO_TEXTS, TodoCommit, TodoFile, Todos, todo_hash};
+pub use turn::Turn;
 pub use watch::Watcher;
 
 use crate::task::{

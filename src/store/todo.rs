@@ -108,17 +108,30 @@ pub trait Todos {
         limit: u32,
     ) -> Result<Vec<Revision>, StoreError>;
 
-    /// The texts of the revisions that were the head at `since` or later, newest first, at most `limit`.
+    /// The oldest revision with a kept text that was the head at `since` or later; 0 before the first.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn todo_near(&mut self, project: &ProjectKey, since: Timestamp, limit: u32) -> Result<Vec<Snapshot>, StoreError>;
+    fn todo_since(&mut self, project: &ProjectKey, since: Timestamp) -> Result<u64, StoreError>;
 
     /// The newest kept revision with exactly this text, by its [`todo_hash`].
     ///
     /// # Errors
     /// [`StoreError`].
     fn todo_with_hash(&mut self, project: &ProjectKey, hash: &str) -> Result<Option<u64>, StoreError>;
+
+    /// [`Self::commit_todo`] of what the file at `path` holds, whose text has the hash `seen`: with the revision it is
+    /// noted as shown, so that nothing takes it in again.
+    ///
+    /// # Errors
+    /// Those of [`Self::commit_todo`].
+    fn import_todo(
+        &mut self,
+        commit: &TodoCommit,
+        path: &str,
+        seen: &str,
+        now: Timestamp,
+    ) -> Result<Revision, StoreError>;
 
     /// What the project's file at `path` is known to hold.
     ///

@@ -1,25 +1,14 @@
 //! Wake-ups across processes: a hint that somebody committed. Correctness never depends on it.
 
-use std::{
-    ffi::OsString,
-    fmt,
-    path::PathBuf,
-    sync::mpsc::{self, Receiver, Sender},
-    time::Duration,
-};
-
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::ffi::OsString;
 
 use super::{Home, StoreError};
-
-/// How long a drop waits for the watcher's thread. It needs microseconds.
-const PATIENCE: Duration = Duration::from_secs(1);
+use crate::sys::watch::DirectoryWatch;
 
 /// Watches the write-ahead log of a home's database. Dropped, it stops and its thread ends.
+#[derive(Debug)]
 pub struct Watcher {
-    inner: Option<RecommendedWatcher>,
-    /// Disconnects when the thread has let go of the callback.
-    gone: Receiver<()>,
+    _watch: DirectoryWatch,
 }
 
 impl Watcher {
@@ -31,34 +20,10 @@ impl Watcher {
     /// to time instead.
     pub fn new(home: &Home, wake: impl Fn() + Send + 'static) -> Result<Self, StoreError> {
         let fail = |source| StoreError::Watch { path: home.root().to_owned(), source };
-        let (alive, gone) = mpsc::channel();
-        let callback = Callback { wake, wal: wal_name(home), _alive: alive };
-        let on_event = move |event| callback.on_event(event);
-        let mut inner = notify::recommended_watcher(on_event).map_err(fail)?;
+        let wal = wal_name(home);
         // The directory, not the file: the log goes and comes with the first and last connection.
-        inner.watch(home.root(), RecursiveMode::NonRecursive).map_err(fail)?;
-        Ok(Self { inner: Some(inner), gone })
-    }
-}
-
-/// What the watcher's thread calls.
-struct Callback<F> {
-    wake: F,
-    wal: OsString,
-    /// Last, so that everything else is dropped when the other end notices.
-    _alive: Sender<()>,
-}
-
-impl<F: Fn()> Callback<F> {
-    fn on_event(&self, event: notify::Result<Event>) {
-        // An error means that events may be missing: look.
-        let concerns = event.map_or(true, |event| {
-            let is_wal = |path: &PathBuf| path.file_name() == Some(&self.wal);
-            !matches!(event.kind, EventKind::Access(_)) && (event.need_rescan() || event.paths.iter().any(is_wal))
-        });
-        if concerns {
-            (self.wake)();
-        }
+        let watch = DirectoryWatch::new(home.root(), move |path| path.file_name() == Some(&wal), wake);
+        Ok(Self { _watch: watch.map_err(fail)? })
     }
 }
 
@@ -68,23 +33,12 @@ fn wal_name(home: &Home) -> OsString {
     name
 }
 
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        // notify's own drop only asks its thread to end.
-        self.inner = None;
-        let _ = self.gone.recv_timeout(PATIENCE);
-    }
-}
-
-impl fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watcher").finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{
+        sync::{Arc, mpsc},
+        time::Duration,
+    };
 
     use super::*;
     use crate::store::{Durability, SqliteStore, Store};

@@ -1,8 +1,10 @@
-//! The real clock, and the programs that are run. What else differs between platforms lives beside its use, in `unix.rs` and `windows.rs`.
+//! The real clock, other programs, and word of changes in directories. What else differs between platforms lives
+//! beside its use, in `unix.rs` and `windows.rs`.
 
 pub mod git;
 pub mod home;
 pub mod process;
+pub mod watch;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -167,8 +167,18 @@ impl Todos for Refuses {
     ) -> Result<Vec<Revision>, StoreError> {
         self.inner.todo_history(project, before, limit)
     }
-    fn todo_near(&mut self, project: &ProjectKey, since: Timestamp, limit: u32) -> Result<Vec<Snapshot>, StoreError> {
-        self.inner.todo_near(project, since, limit)
+    fn todo_since(&mut self, project: &ProjectKey, since: Timestamp) -> Result<u64, StoreError> {
+        self.inner.todo_since(project, since)
+    }
+    fn import_todo(
+        &mut self,
+        commit: &TodoCommit,
+        path: &str,
+        seen: &str,
+        now: Timestamp,
+    ) -> Result<Revision, StoreError> {
+        self.refuse("todo")?;
+        self.inner.import_todo(commit, path, seen, now)
     }
     fn todo_with_hash(&mut self, project: &ProjectKey, hash: &str) -> Result<Option<u64>, StoreError> {
         self.inner.todo_with_hash(project, hash)

@@ -4,7 +4,7 @@ use super::{SqliteStore, todo};
 use crate::store::StoreError;
 
 /// What must not be found, each with its query.
-const FINDINGS: [(&str, &str); 6] = [
+const FINDINGS: [(&str, &str); 7] = [
     (
         "the revision of a task is not that of its last journal row",
         "SELECT id FROM tasks WHERE rev IS NOT (SELECT max(rev) FROM journal WHERE task = tasks.seq)",
@@ -29,6 +29,12 @@ const FINDINGS: [(&str, &str); 6] = [
         "SELECT tasks.id FROM tasks JOIN dependencies ON dependencies.task = tasks.seq \
          JOIN tasks AS awaited ON awaited.seq = dependencies.dependency \
          WHERE tasks.ended_at IS NULL AND awaited.state IN ('failed', 'cancelled')",
+    ),
+    (
+        "the newest text of TODO.md is gone",
+        "SELECT projects.key FROM projects WHERE EXISTS (SELECT 1 FROM todo_revisions WHERE project = projects.id) \
+         AND NOT EXISTS (SELECT 1 FROM todo_texts WHERE revision = \
+         (SELECT seq FROM todo_revisions WHERE project = projects.id ORDER BY rev DESC LIMIT 1))",
     ),
     (
         "a revision of TODO.md is missing",

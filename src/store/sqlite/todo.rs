@@ -18,7 +18,7 @@ use crate::{
 
 const HEAD: &str = "SELECT rev, hash, base FROM todo_revisions WHERE project = ?1 ORDER BY rev DESC LIMIT 1";
 const REVISION: &str = "SELECT rev, hash, base FROM todo_revisions WHERE project = ?1 AND rev = ?2";
-const TEXTS: &str = "SELECT rev, hash, form, body FROM todo_revisions CROSS JOIN todo_texts ON revision = seq \
+const TEXTS: &str = "SELECT rev, form, body FROM todo_revisions CROSS JOIN todo_texts ON revision = seq \
     WHERE project = ?1 AND rev BETWEEN ?2 AND ?3 ORDER BY rev";
 const INSERT: &str = "INSERT INTO todo_revisions (project, rev, hash, author, operations, at, base) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -30,7 +30,7 @@ const PRUNE: &str = "DELETE FROM todo_texts WHERE revision IN \
     (SELECT seq FROM todo_revisions WHERE project = ?1 AND rev BETWEEN ?2 AND ?3)";
 const HISTORY: &str = "SELECT rev, hash, author, operations, at FROM todo_revisions \
     WHERE project = ?1 AND rev < ?2 ORDER BY rev DESC LIMIT ?3";
-const NEAR: &str = "SELECT rev, at FROM todo_revisions WHERE project = ?1 ORDER BY rev DESC LIMIT ?2";
+const AT: &str = "SELECT at FROM todo_revisions WHERE project = ?1 AND rev = ?2";
 const WITH_HASH: &str =
     "SELECT rev FROM todo_revisions WHERE project = ?1 AND hash = ?2 AND rev > ?3 ORDER BY +rev DESC LIMIT 1";
 const FILE: &str = "SELECT shown_rev, shown_hash, next_rev, next_hash FROM todo_files WHERE project = ?1 AND path = ?2";
@@ -39,7 +39,7 @@ const SET_FILE: &str = "INSERT OR REPLACE INTO todo_files (project, path, shown_
 
 #[cfg(test)]
 pub(super) const SQL: [&str; 13] =
-    [HEAD, REVISION, TEXTS, INSERT, INSERT_TEXT, WHOLE, PACK, PRUNE, HISTORY, NEAR, WITH_HASH, FILE, SET_FILE];
+    [HEAD, REVISION, TEXTS, INSERT, INSERT_TEXT, WHOLE, PACK, PRUNE, HISTORY, AT, WITH_HASH, FILE, SET_FILE];
 
 /// How texts are kept.
 #[derive(Debug, Clone, Copy)]
@@ -52,11 +52,18 @@ pub(super) struct Limits {
 
 pub(super) const LIMITS: Limits = Limits { kept: TODO_TEXTS, span: 64 };
 
-/// A revision's place: all zero, and the hash of nothing, for the empty text.
+/// A revision's place.
 struct Place {
     rev: u64,
     hash: String,
     base: u64,
+}
+
+impl Place {
+    /// Before the first revision.
+    fn zero() -> Self {
+        Self { rev: 0, hash: todo_hash(b""), base: 0 }
+    }
 }
 
 fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
@@ -70,20 +77,20 @@ fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 fn head(conn: &Connection, project: i64) -> Result<Place, StoreError> {
     let head = conn.prepare_cached(HEAD)?.query_row([project], place).optional()?;
-    Ok(head.unwrap_or_else(|| Place { rev: 0, hash: todo_hash(b""), base: 0 }))
+    Ok(head.unwrap_or_else(Place::zero))
 }
 
-/// The texts of the kept revisions from `first` to `last`, oldest first.
-fn texts(conn: &Connection, project: i64, first: &Place, last: u64) -> Result<Vec<Snapshot>, StoreError> {
+/// The text of a revision: the whole one before it, and the deltas from there.
+fn text(conn: &Connection, project: i64, place: Place) -> Result<Snapshot, StoreError> {
+    let Place { rev, hash, base } = place;
     let mut statement = conn.prepare_cached(TEXTS)?;
-    let mut rows = statement.query((project, integer(first.base), integer(last)))?;
-    let mut snapshots = Vec::new();
-    let mut text = String::new();
+    let mut rows = statement.query((project, integer(base), integer(rev)))?;
+    let (mut text, mut reached) = (String::new(), 0);
     while let Some(row) = rows.next()? {
-        let rev = number(row, 0)?;
-        let corrupt = |reason: &str| StoreError::CorruptTodo { rev, reason: reason.to_owned() };
-        let body = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
-        match row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)? {
+        reached = number(row, 0)?;
+        let corrupt = |reason: &str| StoreError::CorruptTodo { rev: reached, reason: reason.to_owned() };
+        let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        match row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)? {
             "delta" => {
                 let delta: Delta = serde_json::from_slice(body).map_err(|_| corrupt("its delta is none"))?;
                 delta.apply(&mut text).ok_or_else(|| corrupt("its delta is not one of the text before it"))?;
@@ -91,27 +98,11 @@ fn texts(conn: &Connection, project: i64, first: &Place, last: u64) -> Result<Ve
             "packed" => text = unpack(body).map_err(|_| corrupt("its text cannot be unpacked"))?,
             _ => text = String::from_utf8(body.to_vec()).map_err(|_| corrupt("its text is not UTF-8"))?,
         }
-        if rev >= first.rev {
-            let hash: String = row.get(1)?;
-            if todo_hash(text.as_bytes()) != hash {
-                return Err(corrupt("its text does not have its hash"));
-            }
-            snapshots.push(Snapshot { rev, hash, text: text.clone() });
-        }
     }
-    Ok(snapshots)
-}
-
-fn text(conn: &Connection, project: i64, place: Place) -> Result<Snapshot, StoreError> {
-    if place.rev == 0 {
-        return Ok(Snapshot { rev: 0, hash: place.hash, text: String::new() });
+    if reached != rev || todo_hash(text.as_bytes()) != hash {
+        return Err(StoreError::CorruptTodo { rev, reason: "its text does not have its hash".to_owned() });
     }
-    let gone = || StoreError::CorruptTodo { rev: place.rev, reason: "its text is gone".to_owned() };
-    texts(conn, project, &place, place.rev)?.pop().ok_or_else(gone)
-}
-
-pub(super) fn head_text(conn: &Connection, project: i64) -> Result<Snapshot, StoreError> {
-    text(conn, project, head(conn, project)?)
+    Ok(Snapshot { rev, hash, text })
 }
 
 pub(super) fn read(
@@ -122,23 +113,20 @@ pub(super) fn read(
 ) -> Result<Snapshot, StoreError> {
     // One snapshot of the database for all that is read.
     let conn = conn.unchecked_transaction()?;
-    let Some(project) = project_id(&conn, project)? else {
-        return match rev {
-            None | Some(0) => Ok(Snapshot { rev: 0, hash: todo_hash(b""), text: String::new() }),
-            Some(rev) => Err(StoreError::NoSuchRevision { rev, head: 0 }),
-        };
+    let project = project_id(&conn, project)?;
+    let head = project.map_or(Ok(Place::zero()), |project| head(&conn, project))?;
+    let wanted = rev.unwrap_or(head.rev);
+    if wanted > head.rev || wanted.saturating_add(limits.kept) <= head.rev {
+        return Err(StoreError::NoSuchRevision { rev: wanted, head: head.rev });
+    }
+    let Some(project) = project.filter(|_| wanted > 0) else {
+        return Ok(Snapshot { rev: 0, hash: todo_hash(b""), text: String::new() });
     };
-    let Some(rev) = rev else { return head_text(&conn, project) };
-    let head = head(&conn, project)?;
-    let none = StoreError::NoSuchRevision { rev, head: head.rev };
-    if rev > head.rev || rev.saturating_add(limits.kept) <= head.rev {
-        return Err(none);
+    if wanted == head.rev {
+        return text(&conn, project, head);
     }
-    if rev == 0 {
-        return Ok(Snapshot { rev, hash: todo_hash(b""), text: String::new() });
-    }
-    let place = conn.prepare_cached(REVISION)?.query_row((project, integer(rev)), place).optional()?;
-    text(&conn, project, place.ok_or(none)?)
+    let place = conn.prepare_cached(REVISION)?.query_row((project, integer(wanted)), place)?;
+    text(&conn, project, place)
 }
 
 /// Adds a revision, inside a transaction that may do more.
@@ -233,32 +221,29 @@ pub(super) fn history(
     Ok(revisions)
 }
 
-pub(super) fn near(
+pub(super) fn since(
     conn: &Connection,
     project: &ProjectKey,
     since: Timestamp,
-    limit: u32,
-) -> Result<Vec<Snapshot>, StoreError> {
+    limits: Limits,
+) -> Result<u64, StoreError> {
     let conn = conn.unchecked_transaction()?;
-    let Some(project) = project_id(&conn, project)? else { return Ok(Vec::new()) };
-    let mut ends: Option<(u64, u64)> = None;
-    {
-        let mut statement = conn.prepare_cached(NEAR)?;
-        let mut rows = statement.query((project, limit.min(u32::try_from(TODO_TEXTS).unwrap_or(u32::MAX))))?;
-        while let Some(row) = rows.next()? {
-            let rev = number(row, 0)?;
-            ends = Some((rev, ends.map_or(rev, |(_, last)| last)));
-            // It was the head until the one after it came; what is older was not any more.
-            if row.get::<_, i64>(1)? <= since.0 {
-                break;
-            }
+    let Some(project) = project_id(&conn, project)? else { return Ok(0) };
+    let head = head(&conn, project)?.rev;
+    let mut statement = conn.prepare_cached(AT)?;
+    // The newest that was there at `since` was the head then. Instants ascend with the revisions, unless the machine's
+    // clock was set back; then the answer is another revision, which is as good as a guess can be.
+    let (mut low, mut high) = ((head + 1).saturating_sub(limits.kept), head);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let at: i64 = statement.query_row((project, integer(middle)), |row| row.get(0))?;
+        if at <= since.0 {
+            low = middle;
+        } else {
+            high = middle - 1;
         }
     }
-    let Some((first, last)) = ends else { return Ok(Vec::new()) };
-    let first = conn.prepare_cached(REVISION)?.query_row((project, integer(first)), place)?;
-    let mut snapshots = texts(&conn, project, &first, last)?;
-    snapshots.reverse();
-    Ok(snapshots)
+    Ok(low)
 }
 
 pub(super) fn with_hash(

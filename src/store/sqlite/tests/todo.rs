@@ -8,7 +8,7 @@ use crate::{
     store::{
         Durability, Home, Known, Revision, Snapshot, SqliteStore, StoreError, TodoCommit, TodoFile, Todos,
         fixture::project,
-        sqlite::todo::{LIMITS, Limits, check, commit, commit_within, head_text, read, with_hash},
+        sqlite::todo::{self, LIMITS, Limits, commit, commit_within, read, with_hash},
         todo_hash,
     },
     task::{ProjectKey, Timestamp},
@@ -55,7 +55,7 @@ fn revisions_count_from_one_and_an_old_parent_is_told_the_head() {
     assert_eq!(store.todo(&other, None).unwrap(), empty);
     assert!(matches!(store.todo(&other, Some(1)), Err(StoreError::NoSuchRevision { rev: 1, head: 0 })));
     assert!(store.todo_history(&other, None, 9).unwrap().is_empty());
-    assert!(store.todo_near(&other, Timestamp(0), 9).unwrap().is_empty());
+    assert_eq!(store.todo_since(&other, Timestamp(9)).unwrap(), 0);
     assert_eq!(store.todo_with_hash(&other, &first.hash).unwrap(), None);
     let elsewhere = TodoCommit { project: other.clone(), ..change(0, "z\n") };
     assert_eq!(store.commit_todo(&elsewhere, Timestamp(8)).unwrap().rev, 1);
@@ -123,10 +123,6 @@ fn the_newest_ten_thousand_texts_are_kept_small_and_every_record_for_ever() {
 
 #[test]
 fn a_text_that_was_tampered_with_is_named_and_never_returned() {
-    let (_dir, mut store) = store();
-    for rev in 0..3 {
-        store.commit_todo(&change(rev, &items(20, rev)), Timestamp(1)).unwrap();
-    }
     for sql in [
         "UPDATE todo_texts SET body = x'5b5d' WHERE form = 'delta'",
         "UPDATE todo_texts SET body = CAST('[[99999,1,\"x\"]]' AS BLOB) WHERE form = 'delta'",
@@ -135,16 +131,19 @@ fn a_text_that_was_tampered_with_is_named_and_never_returned() {
         "UPDATE todo_texts SET form = 'packed'",
         "DELETE FROM todo_texts",
     ] {
-        store.conn.execute_batch("SAVEPOINT tamper").unwrap();
+        let (_dir, mut store) = store();
+        for rev in 0..3 {
+            store.commit_todo(&change(rev, &items(20, rev)), Timestamp(1)).unwrap();
+        }
+        assert_eq!(store.check().unwrap(), [""; 0]);
         store.conn.execute(sql, []).unwrap();
-        let (findings, error) = (store.read(check), store.read(|conn| head_text(conn, 1)));
-        store.conn.execute_batch("ROLLBACK TO tamper; RELEASE tamper").unwrap();
-        assert!(matches!(&error, Err(StoreError::CorruptTodo { .. })), "{sql}: {error:?}");
-        assert!(findings.unwrap().is_empty() == sql.starts_with("DELETE"), "{sql}");
-    }
-    assert_eq!(store.check().unwrap(), [""; 0]);
-    for sql in ["UPDATE todo_revisions SET author = 'x'", "DELETE FROM todo_revisions"] {
-        assert!(store.conn.execute(sql, []).is_err(), "{sql}");
+        let error = store.todo(&project(), None).unwrap_err();
+        assert!(matches!(error, StoreError::CorruptTodo { .. }), "{sql}: {error}");
+        assert!(!store.check().unwrap().is_empty(), "{sql}");
+        assert!(store.commit_todo(&change(3, "x"), Timestamp(1)).is_err(), "{sql}");
+        for sql in ["UPDATE todo_revisions SET author = 'x'", "DELETE FROM todo_revisions"] {
+            assert!(store.conn.execute(sql, []).is_err(), "{sql}");
+        }
     }
 }
 
@@ -160,6 +159,17 @@ fn what_a_file_is_known_to_hold_is_kept_for_each_path() {
         assert_eq!(store.todo_file(&project(), "a").unwrap(), file);
         assert_eq!(store.todo_file(&project(), "b").unwrap(), TodoFile::default());
     }
+}
+
+#[test]
+fn an_import_is_committed_together_with_what_the_file_holds() {
+    let (_dir, mut store) = store();
+    let seen = todo_hash(b"seen");
+    assert_eq!(store.import_todo(&change(0, "merged\n"), "a", &seen, Timestamp(1)).unwrap().rev, 1);
+    let file = TodoFile { shown: Some(Known { rev: 1, hash: seen }), next: None };
+    assert_eq!(store.todo_file(&project(), "a").unwrap(), file);
+    assert!(matches!(store.import_todo(&change(0, "b\n"), "a", "x", Timestamp(1)), Err(StoreError::TodoMoved { .. })));
+    assert_eq!(store.todo_file(&project(), "a").unwrap(), file);
 }
 
 #[derive(Debug, Clone)]
@@ -183,7 +193,7 @@ proptest! {
 
     #[test]
     fn random_commits_agree_with_the_model(
-        ops in prop::collection::vec(ops(), 1..60), kept in 1_u64..20, span in 0_u64..5, since in 0_i64..150, limit in 1_u32..9,
+        ops in prop::collection::vec(ops(), 1..60), kept in 1_u64..20, span in 0_u64..5, since in -1_i64..150,
     ) {
         let limits = Limits { kept, span };
         let (_dir, mut store) = store();
@@ -232,14 +242,9 @@ proptest! {
             prop_assert_eq!(&revision.hash, &todo_hash(text.as_bytes()));
         }
         prop_assert_eq!(store.check().unwrap(), [""; 0]);
-        // Here all that are asked for are kept.
-        if u64::from(limit) <= kept {
-            let mut near: Vec<u64> = (1..=head).rev().take(limit as usize).collect();
-            let first = near.iter().position(|&rev| model[usize::try_from(rev).unwrap()].1 <= since);
-            near.truncate(first.map_or(near.len(), |first| first + 1));
-            let found = store.todo_near(&project(), Timestamp(since), limit).unwrap();
-            prop_assert_eq!(found.iter().map(|found| found.rev).collect::<Vec<_>>(), near);
-            prop_assert!(found.iter().all(|found| found.text == model[usize::try_from(found.rev).unwrap()].0));
-        }
+        let since = Timestamp(since);
+        let newest = (1..=head).rev().find(|&rev| model[usize::try_from(rev).unwrap()].1 <= since.0);
+        let found = store.read(|conn| todo::since(conn, &project(), since, limits)).unwrap();
+        prop_assert_eq!(found, newest.unwrap_or(0).max(oldest));
     }
 }
