@@ -1,8 +1,8 @@
 //! The engine: one for a process, one [`project::Project`] for each project that a directory holds.
 //!
-//! Four loops a project, each asleep until something concerns it: [`recovery`] takes over from dead processes,
+//! Five loops a project, each asleep until something concerns it: [`recovery`] takes over from dead processes,
 //! [`dispatcher`] starts what may start, [`reports`] tells parents, [`poller`] asks the host about sessions that have
-//! gone silent. One [`runner`] a running task. Invariants:
+//! gone silent, [`todo`] keeps TODO.md and its file in step. One [`runner`] a running task. Invariants:
 //! - The store is written before anybody hears of a change; what is lost in memory is found again from the store.
 //! - A runner owns its task by a fence. Whoever loses the fence stops without a word.
 //! - Nothing wakes up while nothing runs.
@@ -19,6 +19,7 @@ mod monitor;
 #[cfg(test)]
 mod monitor_test;
 pub mod ops;
+mod ops_todo;
 pub mod options;
 mod poller;
 mod project;
@@ -36,3 +37,4 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod toasts;
+mod todo;

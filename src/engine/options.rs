@@ -1,6 +1,10 @@
 //! What a user may set, per project: the second half of `["opencode-sortie", {…}]` in OpenCode's configuration.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::{Component, Path},
+    time::Duration,
+};
 
 use serde::Deserialize;
 
@@ -41,6 +45,8 @@ pub struct Options {
     /// How missions go.
     #[serde(deserialize_with = "fault::strict")]
     pub mission: mission::Settings,
+    /// The file that shows TODO.md, from the project's root.
+    pub todo: String,
     /// `full` survives a power cut; `normal` only the death of any process.
     #[serde(deserialize_with = "fault::word")]
     pub durability: DurabilityOption,
@@ -77,6 +83,7 @@ impl Default for Options {
             max_depth: NonZeroU32::MIN,
             toasts: true,
             mission: mission::Settings::default(),
+            todo: ".opencode/todo.md".to_owned(),
             durability: DurabilityOption::Full,
         }
     }
@@ -97,6 +104,12 @@ impl Options {
             return Err(wrong(format!("option `timeout`: {} is above {} s", options.timeout, MAX_TIMEOUT.as_secs())));
         }
         options.mission.check()?;
+        if !is_below(Path::new(&options.todo)) {
+            return Err(wrong(format!(
+                "option `todo`: {:?} is not the path of a file below the project's root, such as `.opencode/todo.md`",
+                options.todo
+            )));
+        }
         Ok(options)
     }
 
@@ -105,6 +118,13 @@ impl Options {
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.timeout.get()))
     }
+}
+
+/// Whether a path leads to something below where it starts from, and nowhere else on any system.
+fn is_below(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    let is_plain = |component| matches!(component, Component::Normal(_));
+    !text.is_empty() && !text.ends_with('/') && !text.contains(['\\', ':', '\0']) && path.components().all(is_plain)
 }
 
 #[cfg(test)]
@@ -129,6 +149,12 @@ mod tests {
             (r#"{"limit": {}}"#, "limit"),
             (r#"{"limits": [10, {}]}"#, "limits"),
             (r#"{"durability": {"full": null}}"#, "durability"),
+            (r#"{"todo": ""}"#, "todo"),
+            (r#"{"todo": "../todo.md"}"#, "todo"),
+            (r#"{"todo": "/etc/todo.md"}"#, "todo"),
+            (r#"{"todo": "docs/./../../x"}"#, "todo"),
+            (r#"{"todo": "C:\\todo.md"}"#, "todo"),
+            (r#"{"todo": "docs/"}"#, "todo"),
             ("[]", "object"),
         ] {
             let fault = Options::parse(json).unwrap_err();

@@ -78,6 +78,8 @@ pub struct Project {
     pub routed: Notify,
     /// Wakes the look-out for dead peers.
     pub peers: Notify,
+    /// Wakes whoever looks after TODO.md's file.
+    pub todo: Notify,
     /// Counts changes: whoever waits for an end looks again when it moves.
     pub changed: watch::Sender<u64>,
     /// The sessions that matter.
@@ -135,6 +137,7 @@ impl Project {
             tell: Notify::new(),
             routed: Notify::new(),
             peers: Notify::new(),
+            todo: Notify::new(),
             changed: watch::channel(0).0,
             sessions: Sessions::default(),
             missions: Book::default(),

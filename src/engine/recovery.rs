@@ -64,6 +64,7 @@ async fn heed(project: &Project, version: &mut Option<i64>) -> Result<(), StoreE
         }
     }
     project.stir();
+    project.todo.notify_one();
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use super::{
     project::{Order, Project},
     recovery, reports,
     shutdown::{HANDLER_LIMIT, ShutdownManager, ShutdownPriority, ShutdownReport},
+    todo,
 };
 use crate::{
     clock::{Clock, Ids},
@@ -256,6 +257,7 @@ impl Attachment {
         keep(project, "reports", reports::run);
         keep(project, "missions", missions::run);
         keep(project, "poller", poller::run);
+        keep(project, "todo", todo::run);
     }
 
     /// Lets go. What runs in the directory is interrupted and goes on through the project's other directories, if there

@@ -29,7 +29,7 @@ pub use instance::InstanceLock;
 pub use missions::{MissionFilter, MissionRow, MissionStep, Missions};
 pub use report::{Report, ReportId, Via};
 pub use sqlite::{Durability, SqliteStore};
-pub use todo::{Known, Revision, Snapshot, TODO_TEXTS, TodoCommit, TodoFile, Todos, todo_hash};
+pub use todo::{Known, Revision, Snapshot, TODO_TEXTS, TodoCommit, TodoFile, TodoStep, Todos, todo_hash};
 pub use turn::Turn;
 pub use watch::Watcher;
 

@@ -54,6 +54,15 @@ pub struct TodoCommit {
     pub operations: String,
 }
 
+/// What leads to a revision's text.
+#[derive(Debug)]
+pub enum TodoStep<'a> {
+    /// The whole text.
+    Whole(&'a str),
+    /// Whole lines of the text before it, and the lines in their place.
+    Changed(&'a [(&'a str, &'a str)]),
+}
+
 /// A text of the file, by the revision that it is, or that took it in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
@@ -108,11 +117,17 @@ pub trait Todos {
         limit: u32,
     ) -> Result<Vec<Revision>, StoreError>;
 
-    /// The oldest revision with a kept text that was the head at `since` or later; 0 before the first.
+    /// Tells the kept texts of the revisions that were the head at `since` or later, oldest first: the first as a whole,
+    /// the others as a whole or as what they changed. Texts that are told so are not checked against their hashes.
     ///
     /// # Errors
-    /// [`StoreError`].
-    fn todo_since(&mut self, project: &ProjectKey, since: Timestamp) -> Result<u64, StoreError>;
+    /// [`StoreError`]; then not all were told.
+    fn scan_todo(
+        &mut self,
+        project: &ProjectKey,
+        since: Timestamp,
+        visit: &mut dyn FnMut(u64, TodoStep<'_>),
+    ) -> Result<(), StoreError>;
 
     /// The newest kept revision with exactly this text, by its [`todo_hash`].
     ///
@@ -120,18 +135,19 @@ pub trait Todos {
     /// [`StoreError`].
     fn todo_with_hash(&mut self, project: &ProjectKey, hash: &str) -> Result<Option<u64>, StoreError>;
 
-    /// [`Self::commit_todo`] of what the file at `path` holds, whose text has the hash `seen`: with the revision it is
-    /// noted as shown, so that nothing takes it in again.
+    /// Makes a change of the head while nobody else can write, so that it is on top of the head for sure. `edit` sees
+    /// the head and answers with the commit, or with nothing to leave it. With `file`, the path and hash of a text that
+    /// the commit takes in, that text is noted in the same transaction as shown, so that nothing takes it in again.
     ///
     /// # Errors
-    /// Those of [`Self::commit_todo`].
-    fn import_todo(
+    /// [`StoreError`].
+    fn edit_todo(
         &mut self,
-        commit: &TodoCommit,
-        path: &str,
-        seen: &str,
+        project: &ProjectKey,
+        file: Option<(&str, &str)>,
+        edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
         now: Timestamp,
-    ) -> Result<Revision, StoreError>;
+    ) -> Result<Option<Revision>, StoreError>;
 
     /// What the project's file at `path` is known to hold.
     ///

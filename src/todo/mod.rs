@@ -1,6 +1,7 @@
 //! TODO.md: a plain Markdown file of items, read without loss, changed by operations, merged by item.
 //!
-//! Everything here is pure: no I/O, no clock. The format is told in `docs/todo.md`. Invariants:
+//! [`board`] changes it in the store, [`file`] keeps the file that people see in step with it; everything else is pure: no
+//! I/O, no clock. The format is told in `docs/todo.md`. Invariants:
 //! - Every text is a document, and a document prints as the very text that it was read from.
 //! - An operation changes the bytes that it must: a status is one character. All operations of a call are done, or none.
 //! - No text that an operation brings can become another item, a heading, or the beginning of a block.
@@ -8,9 +9,11 @@
 
 mod apply;
 mod attributes;
+pub mod board;
 mod document;
 mod draft;
 mod error;
+pub mod file;
 #[doc(hidden)]
 pub mod fixture;
 mod id;

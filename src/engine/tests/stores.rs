@@ -14,7 +14,7 @@ use crate::{
     opencode::fake::Script,
     store::{
         Changed, Durability, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId,
-        Revision, Snapshot, SqliteStore, Store, StoreError, TodoCommit, TodoFile, Todos, Via,
+        Revision, Snapshot, SqliteStore, Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos, Via,
     },
     task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp},
 };
@@ -167,18 +167,23 @@ impl Todos for Refuses {
     ) -> Result<Vec<Revision>, StoreError> {
         self.inner.todo_history(project, before, limit)
     }
-    fn todo_since(&mut self, project: &ProjectKey, since: Timestamp) -> Result<u64, StoreError> {
-        self.inner.todo_since(project, since)
-    }
-    fn import_todo(
+    fn scan_todo(
         &mut self,
-        commit: &TodoCommit,
-        path: &str,
-        seen: &str,
+        project: &ProjectKey,
+        since: Timestamp,
+        visit: &mut dyn FnMut(u64, TodoStep<'_>),
+    ) -> Result<(), StoreError> {
+        self.inner.scan_todo(project, since, visit)
+    }
+    fn edit_todo(
+        &mut self,
+        project: &ProjectKey,
+        file: Option<(&str, &str)>,
+        edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
         now: Timestamp,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Option<Revision>, StoreError> {
         self.refuse("todo")?;
-        self.inner.import_todo(commit, path, seen, now)
+        self.inner.edit_todo(project, file, edit, now)
     }
     fn todo_with_hash(&mut self, project: &ProjectKey, hash: &str) -> Result<Option<u64>, StoreError> {
         self.inner.todo_with_hash(project, hash)

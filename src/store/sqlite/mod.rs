@@ -26,8 +26,8 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
-    Changed, Filter, JournalRow, Known, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId, Revision,
-    Snapshot, Store, StoreError, TodoCommit, TodoFile, Todos, Via,
+    Changed, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId, Revision, Snapshot,
+    Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos, Via,
 };
 use crate::task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp};
 
@@ -263,27 +263,27 @@ impl Todos for SqliteStore {
         self.read(|conn| todo::history(conn, project, before, limit))
     }
 
-    fn todo_since(&mut self, project: &ProjectKey, since: Timestamp) -> Result<u64, StoreError> {
-        self.read(|conn| todo::since(conn, project, since, todo::LIMITS))
+    fn scan_todo(
+        &mut self,
+        project: &ProjectKey,
+        since: Timestamp,
+        visit: &mut dyn FnMut(u64, TodoStep<'_>),
+    ) -> Result<(), StoreError> {
+        self.read(|conn| todo::scan(conn, project, since, todo::LIMITS, visit))
     }
 
     fn todo_with_hash(&mut self, project: &ProjectKey, hash: &str) -> Result<Option<u64>, StoreError> {
         self.read(|conn| todo::with_hash(conn, project, hash, todo::LIMITS))
     }
 
-    fn import_todo(
+    fn edit_todo(
         &mut self,
-        commit: &TodoCommit,
-        path: &str,
-        seen: &str,
+        project: &ProjectKey,
+        file: Option<(&str, &str)>,
+        edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
         now: Timestamp,
-    ) -> Result<Revision, StoreError> {
-        self.write(|tx| {
-            let revision = todo::commit(tx, commit, now)?;
-            let shown = Some(Known { rev: revision.rev, hash: seen.to_owned() });
-            todo::set_file(tx, &commit.project, path, &TodoFile { shown, next: None })?;
-            Ok(revision)
-        })
+    ) -> Result<Option<Revision>, StoreError> {
+        self.write(|tx| todo::edit(tx, project, file, edit, now))
     }
 
     fn todo_file(&mut self, project: &ProjectKey, path: &str) -> Result<TodoFile, StoreError> {

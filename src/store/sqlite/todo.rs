@@ -12,7 +12,7 @@ use super::{
     todo_text::{Delta, pack, unpack},
 };
 use crate::{
-    store::{Known, Revision, Snapshot, StoreError, TODO_TEXTS, TodoCommit, TodoFile, todo_hash},
+    store::{Known, Revision, Snapshot, StoreError, TODO_TEXTS, TodoCommit, TodoFile, TodoStep, todo_hash},
     task::{ProjectKey, Timestamp},
 };
 
@@ -37,9 +37,25 @@ const FILE: &str = "SELECT shown_rev, shown_hash, next_rev, next_hash FROM todo_
 const SET_FILE: &str = "INSERT OR REPLACE INTO todo_files (project, path, shown_rev, shown_hash, next_rev, next_hash) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
+const UNSET_FILE: &str = "DELETE FROM todo_files WHERE project = ?1 AND path = ?2";
+
 #[cfg(test)]
-pub(super) const SQL: [&str; 13] =
-    [HEAD, REVISION, TEXTS, INSERT, INSERT_TEXT, WHOLE, PACK, PRUNE, HISTORY, AT, WITH_HASH, FILE, SET_FILE];
+pub(super) const SQL: [&str; 14] = [
+    HEAD,
+    REVISION,
+    TEXTS,
+    INSERT,
+    INSERT_TEXT,
+    WHOLE,
+    PACK,
+    PRUNE,
+    HISTORY,
+    AT,
+    WITH_HASH,
+    FILE,
+    SET_FILE,
+    UNSET_FILE,
+];
 
 /// How texts are kept.
 #[derive(Debug, Clone, Copy)]
@@ -80,25 +96,41 @@ fn head(conn: &Connection, project: i64) -> Result<Place, StoreError> {
     Ok(head.unwrap_or_else(Place::zero))
 }
 
-/// The text of a revision: the whole one before it, and the deltas from there.
-fn text(conn: &Connection, project: i64, place: Place) -> Result<Snapshot, StoreError> {
-    let Place { rev, hash, base } = place;
+/// Makes the texts from a whole one to that of `last`, which is returned with its number. `step` sees each: as a delta and
+/// the text that it changes, or as a whole text.
+fn walk(
+    conn: &Connection,
+    project: i64,
+    base: u64,
+    last: u64,
+    mut step: impl FnMut(u64, &str, Option<&Delta>),
+) -> Result<(u64, String), StoreError> {
     let mut statement = conn.prepare_cached(TEXTS)?;
-    let mut rows = statement.query((project, integer(base), integer(rev)))?;
-    let (mut text, mut reached) = (String::new(), 0);
+    let mut rows = statement.query((project, integer(base), integer(last)))?;
+    let (mut text, mut rev) = (String::new(), 0);
     while let Some(row) = rows.next()? {
-        reached = number(row, 0)?;
-        let corrupt = |reason: &str| StoreError::CorruptTodo { rev: reached, reason: reason.to_owned() };
+        rev = number(row, 0)?;
+        let corrupt = |reason: &str| StoreError::CorruptTodo { rev, reason: reason.to_owned() };
         let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
         match row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)? {
             "delta" => {
                 let delta: Delta = serde_json::from_slice(body).map_err(|_| corrupt("its delta is none"))?;
+                step(rev, &text, Some(&delta));
                 delta.apply(&mut text).ok_or_else(|| corrupt("its delta is not one of the text before it"))?;
+                continue;
             }
             "packed" => text = unpack(body).map_err(|_| corrupt("its text cannot be unpacked"))?,
             _ => text = String::from_utf8(body.to_vec()).map_err(|_| corrupt("its text is not UTF-8"))?,
         }
+        step(rev, &text, None);
     }
+    Ok((rev, text))
+}
+
+/// The text of a revision: the whole one before it, and the deltas from there.
+fn text(conn: &Connection, project: i64, place: Place) -> Result<Snapshot, StoreError> {
+    let Place { rev, hash, base } = place;
+    let (reached, text) = walk(conn, project, base, rev, |_, _, _| {})?;
     if reached != rev || todo_hash(text.as_bytes()) != hash {
         return Err(StoreError::CorruptTodo { rev, reason: "its text does not have its hash".to_owned() });
     }
@@ -116,7 +148,8 @@ pub(super) fn read(
     let project = project_id(&conn, project)?;
     let head = project.map_or(Ok(Place::zero()), |project| head(&conn, project))?;
     let wanted = rev.unwrap_or(head.rev);
-    if wanted > head.rev || wanted.saturating_add(limits.kept) <= head.rev {
+    let is_old = wanted > 0 && wanted.saturating_add(limits.kept) <= head.rev;
+    if is_old || wanted > head.rev {
         return Err(StoreError::NoSuchRevision { rev: wanted, head: head.rev });
     }
     let Some(project) = project.filter(|_| wanted > 0) else {
@@ -175,6 +208,25 @@ pub(super) fn commit_within(
     Ok(Revision { rev, hash, author, parent, operations, at: now })
 }
 
+/// A commit that is made while the head cannot move.
+pub(super) fn edit(
+    tx: &Transaction<'_>,
+    project: &ProjectKey,
+    file: Option<(&str, &str)>,
+    edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
+    now: Timestamp,
+) -> Result<Option<Revision>, StoreError> {
+    let row = project_row(tx, project)?;
+    let head = text(tx, row, head(tx, row)?)?;
+    let revision = edit(&head).map(|made| commit(tx, &made, now)).transpose()?;
+    if let Some((path, hash)) = file {
+        let rev = revision.as_ref().map_or(head.rev, |revision| revision.rev);
+        let shown = Some(Known { rev, hash: hash.to_owned() });
+        set_file(tx, project, path, &TodoFile { shown, next: None })?;
+    }
+    Ok(revision)
+}
+
 /// Packs a whole text that is no longer the base of the head.
 fn retire(conn: &Connection, project: i64, rev: u64) -> Result<(), StoreError> {
     let mut statement = conn.prepare_cached(WHOLE)?;
@@ -221,15 +273,8 @@ pub(super) fn history(
     Ok(revisions)
 }
 
-pub(super) fn since(
-    conn: &Connection,
-    project: &ProjectKey,
-    since: Timestamp,
-    limits: Limits,
-) -> Result<u64, StoreError> {
-    let conn = conn.unchecked_transaction()?;
-    let Some(project) = project_id(&conn, project)? else { return Ok(0) };
-    let head = head(&conn, project)?.rev;
+/// The oldest kept revision that was the head at `since` or later; 0 before the first.
+fn head_at(conn: &Connection, project: i64, since: Timestamp, head: u64, limits: Limits) -> Result<u64, StoreError> {
     let mut statement = conn.prepare_cached(AT)?;
     // The newest that was there at `since` was the head then. Instants ascend with the revisions, unless the machine's
     // clock was set back; then the answer is another revision, which is as good as a guess can be.
@@ -244,6 +289,33 @@ pub(super) fn since(
         }
     }
     Ok(low)
+}
+
+pub(super) fn scan(
+    conn: &Connection,
+    project: &ProjectKey,
+    since: Timestamp,
+    limits: Limits,
+    visit: &mut dyn FnMut(u64, TodoStep<'_>),
+) -> Result<(), StoreError> {
+    let conn = conn.unchecked_transaction()?;
+    let Some(project) = project_id(&conn, project)? else { return Ok(()) };
+    let head = head(&conn, project)?.rev;
+    let first = head_at(&conn, project, since, head, limits)?.max(1);
+    let place = conn.prepare_cached(REVISION)?.query_row((project, integer(first)), place).optional()?;
+    let Some(Place { base, .. }) = place else { return Ok(()) };
+    walk(&conn, project, base, head, |rev, text, delta| match delta {
+        Some(delta) if rev > first => visit(rev, TodoStep::Changed(&delta.lines(text))),
+        Some(delta) if rev == first => {
+            let mut first = text.to_owned();
+            if delta.apply(&mut first).is_some() {
+                visit(rev, TodoStep::Whole(&first));
+            }
+        }
+        None if rev >= first => visit(rev, TodoStep::Whole(text)),
+        _ => {}
+    })?;
+    Ok(())
 }
 
 pub(super) fn with_hash(
@@ -292,6 +364,10 @@ pub(super) fn set_file(
     file: &TodoFile,
 ) -> Result<(), StoreError> {
     let project = project_row(tx, project)?;
+    if *file == TodoFile::default() {
+        tx.prepare_cached(UNSET_FILE)?.execute((project, path))?;
+        return Ok(());
+    }
     let rev = |known: &Option<Known>| known.as_ref().map(|known| integer(known.rev));
     let hash = |known: &Option<Known>| known.as_ref().map(|known| known.hash.clone());
     let TodoFile { shown, next } = file;

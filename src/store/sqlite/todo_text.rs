@@ -52,6 +52,12 @@ impl Delta {
         self.0.iter().map(|Hunk(_, _, insert)| insert.len()).sum()
     }
 
+    /// What it takes from the old text and puts in its place; nothing of what does not belong to it.
+    pub(super) fn lines<'a>(&'a self, old: &'a str) -> Vec<(&'a str, &'a str)> {
+        let place = |Hunk(at, drop, insert): &'a Hunk| Some((old.get(*at..at.checked_add(*drop)?)?, insert.as_str()));
+        self.0.iter().filter_map(place).collect()
+    }
+
     /// Makes the new text of the old one; nothing when it does not belong to it.
     pub(super) fn apply(&self, text: &mut String) -> Option<()> {
         // From the end, so that places before a hunk stay what they were.

@@ -1,12 +1,14 @@
 //! Revisions of TODO.md, against a model that is a list of texts in memory.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::store;
 use crate::{
     fault::Code,
     store::{
-        Durability, Home, Known, Revision, Snapshot, SqliteStore, StoreError, TodoCommit, TodoFile, Todos,
+        Durability, Home, Known, Revision, Snapshot, SqliteStore, StoreError, TodoCommit, TodoFile, TodoStep, Todos,
         fixture::project,
         sqlite::todo::{self, LIMITS, Limits, commit, commit_within, read, with_hash},
         todo_hash,
@@ -55,7 +57,7 @@ fn revisions_count_from_one_and_an_old_parent_is_told_the_head() {
     assert_eq!(store.todo(&other, None).unwrap(), empty);
     assert!(matches!(store.todo(&other, Some(1)), Err(StoreError::NoSuchRevision { rev: 1, head: 0 })));
     assert!(store.todo_history(&other, None, 9).unwrap().is_empty());
-    assert_eq!(store.todo_since(&other, Timestamp(9)).unwrap(), 0);
+    store.scan_todo(&other, Timestamp(0), &mut |_, _| panic!("there is none")).unwrap();
     assert_eq!(store.todo_with_hash(&other, &first.hash).unwrap(), None);
     let elsewhere = TodoCommit { project: other.clone(), ..change(0, "z\n") };
     assert_eq!(store.commit_todo(&elsewhere, Timestamp(8)).unwrap().rev, 1);
@@ -103,7 +105,7 @@ fn the_newest_ten_thousand_texts_are_kept_small_and_every_record_for_ever() {
     for rev in [kept, kept + 1, kept + 65, COMMITS / 2, COMMITS] {
         assert_eq!(store.todo(&project(), Some(rev)).unwrap().text, items(20, rev));
     }
-    for rev in [0, 1, kept - 1] {
+    for rev in [1, 2, kept - 1] {
         let gone = store.todo(&project(), Some(rev)).unwrap_err();
         assert!(matches!(gone, StoreError::NoSuchRevision { head: COMMITS, .. }), "{gone}");
     }
@@ -162,14 +164,24 @@ fn what_a_file_is_known_to_hold_is_kept_for_each_path() {
 }
 
 #[test]
-fn an_import_is_committed_together_with_what_the_file_holds() {
+fn an_edit_sees_the_head_and_is_committed_together_with_what_the_file_holds() {
     let (_dir, mut store) = store();
     let seen = todo_hash(b"seen");
-    assert_eq!(store.import_todo(&change(0, "merged\n"), "a", &seen, Timestamp(1)).unwrap().rev, 1);
-    let file = TodoFile { shown: Some(Known { rev: 1, hash: seen }), next: None };
-    assert_eq!(store.todo_file(&project(), "a").unwrap(), file);
-    assert!(matches!(store.import_todo(&change(0, "b\n"), "a", "x", Timestamp(1)), Err(StoreError::TodoMoved { .. })));
-    assert_eq!(store.todo_file(&project(), "a").unwrap(), file);
+    let mut add = |head: &Snapshot| Some(change(head.rev, &format!("{}more\n", head.text)));
+    let revision = store.edit_todo(&project(), Some(("a", &seen)), &mut add, Timestamp(1)).unwrap().unwrap();
+    assert_eq!((revision.rev, revision.parent), (1, 0));
+    let file = |rev| TodoFile { shown: Some(Known { rev, hash: seen.clone() }), next: None };
+    assert_eq!(store.todo_file(&project(), "a").unwrap(), file(1));
+    store.edit_todo(&project(), None, &mut add, Timestamp(1)).unwrap();
+    assert_eq!(store.todo(&project(), None).unwrap().text, "more\nmore\n");
+    assert_eq!(store.todo_file(&project(), "a").unwrap(), file(1));
+    // Nothing to change: the text in the file is known all the same.
+    assert!(store.edit_todo(&project(), Some(("a", &seen)), &mut |_| None, Timestamp(1)).unwrap().is_none());
+    assert_eq!((store.todo(&project(), None).unwrap().rev, store.todo_file(&project(), "a").unwrap()), (2, file(2)));
+    // A parent that is not the head is a mistake of the caller's, and leaves no trace.
+    let stale = store.edit_todo(&project(), Some(("b", &seen)), &mut |_| Some(change(0, "x")), Timestamp(1));
+    assert!(matches!(stale, Err(StoreError::TodoMoved { parent: 0, head: 2 })));
+    assert_eq!(store.todo_file(&project(), "b").unwrap(), TodoFile::default());
 }
 
 #[derive(Debug, Clone)]
@@ -222,12 +234,12 @@ proptest! {
         for (rev, (text, _)) in (0..).zip(&model) {
             match store.read(|conn| read(conn, &project(), Some(rev), limits)) {
                 Ok(found) => {
-                    prop_assert!(rev >= oldest);
+                    prop_assert!(rev >= oldest || rev == 0);
                     prop_assert_eq!(found, Snapshot { rev, hash: todo_hash(text.as_bytes()), text: text.clone() });
                 }
                 Err(error) => {
                     let gone = matches!(error, StoreError::NoSuchRevision { .. });
-                    prop_assert!(gone && rev < oldest, "{}", error);
+                    prop_assert!(gone && rev < oldest && rev > 0, "{}", error);
                 }
             }
             let newest = (oldest.max(1)..=head).rev().find(|&rev| model[usize::try_from(rev).unwrap()].0 == *text);
@@ -244,7 +256,37 @@ proptest! {
         prop_assert_eq!(store.check().unwrap(), [""; 0]);
         let since = Timestamp(since);
         let newest = (1..=head).rev().find(|&rev| model[usize::try_from(rev).unwrap()].1 <= since.0);
-        let found = store.read(|conn| todo::since(conn, &project(), since, limits)).unwrap();
-        prop_assert_eq!(found, newest.unwrap_or(0).max(oldest));
+        let mut expected = newest.unwrap_or(1).max(oldest).max(1);
+        let mut lines: BTreeMap<String, isize> = BTreeMap::new();
+        let mut told = Vec::new();
+        let mut visit = |rev: u64, step: TodoStep<'_>| {
+            let mut count = |text: &str, by: isize| {
+                text.split_inclusive('\n').for_each(|line| *lines.entry(line.to_owned()).or_default() += by);
+            };
+            match step {
+                TodoStep::Whole(text) => {
+                    lines.clear();
+                    text.split_inclusive('\n').for_each(|line| *lines.entry(line.to_owned()).or_default() += 1);
+                }
+                TodoStep::Changed(changes) => {
+                    for (removed, inserted) in changes {
+                        count(removed, -1);
+                        count(inserted, 1);
+                    }
+                }
+            }
+            lines.retain(|_, count| *count != 0);
+            told.push((rev, lines.clone()));
+        };
+        store.read(|conn| todo::scan(conn, &project(), since, limits, &mut visit)).unwrap();
+        for (rev, lines) in told {
+            prop_assert_eq!(rev, expected);
+            let mut own: BTreeMap<String, isize> = BTreeMap::new();
+            let text = &model[usize::try_from(rev).unwrap()].0;
+            text.split_inclusive('\n').for_each(|line| *own.entry(line.to_owned()).or_default() += 1);
+            prop_assert_eq!(lines, own);
+            expected += 1;
+        }
+        prop_assert_eq!(expected, head + 1);
     }
 }
