@@ -59,7 +59,7 @@ impl Attachment {
                 Err(BoardError::Store(error)) => Err(error),
             });
         let committed = commit.await??;
-        self.project.todo.notify_one();
+        self.project.todo_changed();
         Ok(committed)
     }
 }

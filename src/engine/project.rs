@@ -371,6 +371,7 @@ impl Project {
 
     /// TODO.md has a new revision.
     pub fn todo_changed(&self) {
+        self.todo.notify_one();
         self.missions.wake.notify_one();
     }
 

@@ -49,6 +49,8 @@ pub async fn run(project: Arc<Project>) {
         worker = back;
         let next = match result {
             Ok(round) => {
+                // What was taken in may concern a mission.
+                project.missions.wake.notify_one();
                 round.notes.iter().for_each(|note| tell(&project, note));
                 if round.showed {
                     shown = Some(Instant::now());
