@@ -37,12 +37,16 @@ export declare class SortieAttachment {
   /** Aborts a call that is still waiting. */
   abort(id: number): void
   /**
-   * The table that `/tasks` shows.
+   * A command of ours in a session.
    *
    * # Errors
-   * What is wrong with the store.
+   * The message for the user.
    */
-  table(): Promise<string>
+  command(name: string, session: string, directory: string, arguments: string): Promise<CommandAnswer>
+  /** What goes into the system prompt of a session's requests. */
+  system(session: string): Array<string>
+  /** What a compaction of a session must keep. */
+  compaction(session: string): string | null
   /**
    * Waits for the open tasks of a session, tells it of their ends, and says whether there were any: before a
    * headless host leaves.
@@ -80,6 +84,14 @@ export interface AttachSpec {
   headless: boolean
 }
 
+/** What becomes of a command. With neither field a model answers the command's own prompt. */
+export interface CommandAnswer {
+  /** Shown instead of asking a model. */
+  shown?: string
+  /** Asked instead of the command's own prompt. */
+  prompt?: string
+}
+
 /**
  * Takes the database's write lock and keeps it until this process ends.
  *
@@ -88,18 +100,8 @@ export interface AttachSpec {
  */
 export declare function holdStoreForTests(home: string): void
 
-/** What the plugin adds to the host's configuration. */
-export declare function hostConfig(): HostConfig
-
-/** What the plugin adds to the host's configuration. */
-export interface HostConfig {
-  /** The commander's name. */
-  commander: string
-  /** The commander's system prompt. */
-  commanderPrompt: string
-  /** What `/task` becomes. */
-  taskTemplate: string
-}
+/** What the plugin adds to the host's configuration, as JSON: `{agent, command}`. */
+export declare function hostConfig(): string
 
 /** A request to the host. */
 export interface HostRequest {

@@ -73,9 +73,10 @@ function honest(_key: string, value: unknown): unknown {
 }
 
 /** Our entries under the user's own of the same names. */
-function overlaid<T extends object>(ours: Record<string, T | undefined>, users: Record<string, T | undefined> = {}) {
-  const merged = { ...users };
-  for (const [name, own] of Object.entries(ours)) merged[name] = { ...own, ...users[name] } as T;
+function overlaid<T extends object>(ours: Record<string, T>, users: Record<string, T | undefined> = {}) {
+  const merged: Record<string, T> = {};
+  for (const [name, theirs] of Object.entries(users)) if (theirs !== undefined) merged[name] = theirs;
+  for (const [name, own] of Object.entries(ours)) merged[name] = { ...own, ...merged[name] };
   return merged;
 }
 
@@ -110,7 +111,10 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
   // Asking the host before its plugins are loaded would never be answered.
   setTimeout(() => void attachment.start().catch(() => undefined), 0);
 
-  const ours = JSON.parse(native.hostConfig()) as Required<Pick<Config, "agent" | "command">>;
+  const ours = JSON.parse(native.hostConfig()) as {
+    agent: Record<string, NonNullable<NonNullable<Config["agent"]>[string]>>;
+    command: NonNullable<Config["command"]>;
+  };
   const tools = native.tools();
   const definitions = new Map(
     tools.map((tool) => [tool.name, { description: tool.description, jsonSchema: JSON.parse(tool.schema) as object }]),

@@ -31,7 +31,7 @@ fn plain(line: &str) -> &str {
 fn after<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     let line = plain(line);
     let head = line.get(..word.len())?;
-    let rest = line[word.len()..].trim_start_matches(|c| matches!(c, '*' | '_' | '`'));
+    let rest = line[word.len()..].trim_start_matches(['*', '_', '`']);
     head.eq_ignore_ascii_case(word).then_some(rest)?.strip_prefix(':').map(str::trim)
 }
 

@@ -3,3 +3,4 @@
 mod cast;
 mod model;
 mod story;
+mod words;

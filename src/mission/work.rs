@@ -116,10 +116,10 @@ pub(super) fn advance(deciding: &mut Deciding<'_>) {
     for (id, mut work) in active {
         let Some(item) = deciding.item(&id) else { continue };
         let mut racers = work.stage.racers().to_vec();
-        let raced = racers.len() > 1;
+        let has_rivals = racers.len() > 1;
         let mut progress = Progress::None;
         for racer in &mut racers {
-            progress = advance_racer(deciding, item, &id, racer, raced, work.depth);
+            progress = advance_racer(deciding, item, &id, racer, has_rivals, work.depth);
             if !matches!(progress, Progress::None) {
                 break;
             }
@@ -191,7 +191,7 @@ fn advance_racer(
     item: &Item,
     id: &ItemId,
     racer: &mut Racer,
-    raced: bool,
+    has_rivals: bool,
     depth: u32,
 ) -> Progress {
     match racer.step.clone() {
@@ -215,16 +215,15 @@ fn advance_racer(
                 for note in answers::notes(text) {
                     deciding.mission.remember(note);
                 }
-                match answers::split(text) {
-                    Some(parts) => match parts_of(deciding, id, &parts, raced, depth) {
+                if let Some(parts) = answers::split(text) {
+                    match parts_of(deciding, id, &parts, has_rivals, depth) {
                         Ok(into) => return Progress::Split(into),
                         Err(why) => reject(deciding, id, racer, worker, &why),
-                    },
-                    None => {
-                        racer.reviewers = 1;
-                        let reviewer = launch_reviewer(deciding, item, id, racer, worker);
-                        racer.step = RacerStep::Reviewing { worker, reviewer };
                     }
+                } else {
+                    racer.reviewers = 1;
+                    let reviewer = launch_reviewer(deciding, item, id, racer, worker);
+                    racer.step = RacerStep::Reviewing { worker, reviewer };
                 }
             }
             Some(TaskView::Failed(reason)) => racer.step = RacerStep::Out { reason: reason.clone(), again: true },
@@ -284,11 +283,11 @@ fn parts_of(
     deciding: &Deciding<'_>,
     id: &ItemId,
     parts: &[String],
-    raced: bool,
+    has_rivals: bool,
     depth: u32,
 ) -> Result<Vec<NewItem>, String> {
     let settings = deciding.world.settings;
-    if raced {
+    if has_rivals {
         return Err("others race you for this item, so it cannot be split: do it as it is".to_owned());
     }
     if depth >= settings.max_split_depth {

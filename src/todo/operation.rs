@@ -116,6 +116,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Whether it is about an item. Of an item that was given its id by the operation this is not known.
+    #[must_use]
+    pub fn concerns(&self, item: &ItemId) -> bool {
+        match self {
+            Self::Add { item: new, parent, .. } => parent.as_ref() == Some(item) || new.id.as_ref() == Some(item),
+            Self::Update { id, .. } | Self::Claim { id, .. } | Self::Split { id, .. } | Self::Remove { id } => {
+                id == item
+            }
+            Self::Outside { .. } => false,
+        }
+    }
+
     /// Gives an item another status.
     #[must_use]
     pub fn set(id: ItemId, status: Status) -> Self {

@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{args, launch, table, text};
+use super::{args, launch, table, text, todo};
 use crate::{
     engine::{
         handoff,
@@ -37,6 +37,7 @@ pub async fn call(
         "sortie_send" => send(to, caller, read(arguments)?).await,
         "sortie_cancel" => cancel(to, caller, read(arguments)?).await,
         "sortie_retry" => retry(to, caller, read(arguments)?).await,
+        "sortie_todo" => todo::call(to, caller, read(arguments)?).await,
         _ => Err(Fault::new(Code::UnknownTool, format!("there is no tool `{}`", handoff::cut(tool, 100)))),
     }
 }

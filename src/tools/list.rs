@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
 
-use super::args;
+use super::{args, todo_args};
 
 /// A tool's name, purpose and arguments.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +38,11 @@ pub fn list() -> Vec<ToolSpec> {
             "sortie_retry",
             "Run failed or cancelled tasks again as new tasks, with those that depended on them; lets paused ones go \
              on.",
+        ),
+        tool::<todo_args::Todo>(
+            "sortie_todo",
+            "The plan in TODO.md, as items with ids. do: read, add items, update, claim one that is ready, split, \
+             remove, note (memory shared by all agents of the mission), history.",
         ),
     ]
 }

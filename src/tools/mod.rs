@@ -9,6 +9,9 @@ mod launch;
 mod list;
 mod table;
 mod text;
+mod todo;
+pub mod todo_args;
+pub mod todo_text;
 
 pub use call::call;
 pub use command::{COMMANDS, CommandAnswer, CommandSpec, command, host_config};

@@ -22,8 +22,8 @@ const UNTRACKED: Untracked = Untracked::UpTo { each: 64 * 1024 * 1024, all: 256 
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Applies a patch of [`super::diff`] to the working tree of the repository that `repo` is in, and returns the files
-/// that it changed, from its root: none if it is there already. What was changed there meanwhile is merged. The index is not written. All is applied
-/// or nothing; once files are written, dropping the future does not stop it.
+/// that it changed, from its root: none if all of it is there already. What was changed there meanwhile is merged. The
+/// index is not written. All is applied or nothing; once files are written, dropping the future does not stop it.
 ///
 /// # Errors
 /// [`WorktreeError::Conflict`] and [`WorktreeError::Refused`], with nothing changed.

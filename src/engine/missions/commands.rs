@@ -190,7 +190,7 @@ impl Attachment {
         let key = project.key.clone();
         let rows = project.store(move |store| store.missions(&key, &MissionFilter::default())).await?;
         let of_session = |row: &&crate::store::MissionRow| row.session == session.as_str();
-        let mut chosen: Vec<_> = rows.iter().filter(of_session).next_back().into_iter().collect();
+        let mut chosen: Vec<_> = rows.iter().rfind(of_session).into_iter().collect();
         if chosen.is_empty() {
             chosen = rows.iter().filter(|row| !row.over).collect();
         }
@@ -219,13 +219,18 @@ impl Attachment {
         .map(|_| ())
     }
 
-    /// The mission that a session commands or works for, by its name in TODO.md.
+    /// The mission that a session commands or works for: its name in TODO.md, and a heading for it.
     ///
     /// # Errors
     /// The store's.
-    pub async fn tag_of(&self, session: &SessionId) -> Result<Option<String>, Fault> {
-        let Ok(commander) = self.commander_of(session).await else { return Ok(None) };
-        Ok(self.project.missions.of_session(commander.as_str()).map(|driven| driven.mission.tag.clone()))
+    pub async fn mission_of(&self, session: &SessionId) -> Result<Option<(String, String)>, Fault> {
+        let commander = match self.commander_of(session).await {
+            Ok(commander) => commander,
+            Err(fault) if fault.code == Code::NoMission => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        let driven = self.project.missions.of_session(commander.as_str());
+        Ok(driven.map(|driven| (driven.mission.tag.clone(), heading(&driven.mission.goal))))
     }
 
     /// The session that commands the mission which a session works for.
@@ -294,6 +299,13 @@ async fn change(
         tokio::task::yield_now().await;
     }
     Err(last)
+}
+
+/// The first line of a goal, short enough for a heading.
+fn heading(goal: &str) -> String {
+    const LONGEST: usize = 80;
+    let line = goal.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    line[..crate::fault::floor(line, LONGEST)].trim().to_owned()
 }
 
 /// A step that only changes the mission.

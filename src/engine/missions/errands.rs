@@ -65,8 +65,8 @@ async fn run(project: &Project, errand: &Errand) -> Result<String, String> {
         Errand::Make(path) => worktree::make(root, path).await.map(|tree| tree.base).map_err(words),
         Errand::Land(path, base) => {
             let tree = worktree::Worktree { path: path.clone(), base: base.clone() };
-            let patch = worktree::diff(&tree).await.map_err(words)?;
-            worktree::apply(root, &patch).await.map_err(words)?;
+            let changes = worktree::diff(&tree).await.map_err(words)?;
+            worktree::apply(root, &changes).await.map_err(words)?;
             Ok(String::new())
         }
         Errand::Drop(path) => worktree::remove(root, path).await.map(|()| String::new()).map_err(words),

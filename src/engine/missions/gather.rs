@@ -38,7 +38,7 @@ pub async fn adopt(project: &Project, row: MissionRow) -> Result<Driven, StoreEr
         .store(move |store| {
             let filter = Filter { parent_session: Some(session), ..Filter::default() };
             let ours = store.tasks(&key, &filter)?.into_iter().filter(|task| task.spec.mission == Some(id));
-            ours.map(|task| known(store, task)).collect::<Result<_, _>>()
+            ours.map(|task| known(store, &task)).collect::<Result<_, _>>()
         })
         .await?;
     Ok(Driven { mission: Arc::new(mission), rev: row.rev, tasks })
@@ -58,7 +58,7 @@ pub async fn tasks(project: &Project, driven: &mut Driven) -> Result<(), StoreEr
     let now: HashMap<TaskId, Known> = project
         .store(move |store| {
             let filter = Filter { ids: Some(open), ..Filter::default() };
-            store.tasks(&key, &filter)?.into_iter().map(|task| known(store, task)).collect()
+            store.tasks(&key, &filter)?.iter().map(|task| known(store, task)).collect()
         })
         .await?;
     driven.tasks.extend(now);
@@ -71,10 +71,10 @@ pub async fn tasks(project: &Project, driven: &mut Driven) -> Result<(), StoreEr
     Ok(())
 }
 
-fn known(store: &mut dyn Store, task: Task) -> Result<(TaskId, Known), StoreError> {
+fn known(store: &mut dyn Store, task: &Task) -> Result<(TaskId, Known), StoreError> {
     let outcome = if task.state.is_terminal() { store.outcome(task.id)? } else { None };
     let tokens = outcome.as_ref().map_or_else(Tokens::default, |outcome| outcome.usage.tokens);
-    let why = || report_text::reason(&task).unwrap_or_else(|| report_text::state(&task));
+    let why = || report_text::reason(task).unwrap_or_else(|| report_text::state(task));
     let view = match task.state.name() {
         StateName::Complete => TaskView::Complete(outcome.map(|outcome| outcome.text).unwrap_or_default()),
         StateName::Failed => TaskView::Failed(why()),

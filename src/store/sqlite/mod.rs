@@ -26,8 +26,8 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
-    Changed, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId, Revision, Snapshot,
-    Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos, Via,
+    Changed, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId, Revision,
+    Snapshot, Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos, Via,
 };
 use crate::task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp};
 
