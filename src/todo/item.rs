@@ -10,6 +10,7 @@ use super::{ItemId, line::Header};
 /// How far an item is: the character in its box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(description = "")]
 pub enum Status {
     /// `[ ]`: nobody works on it.
     Pending,
@@ -67,6 +68,7 @@ impl Status {
 
 /// How much work an item is thought to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")]
 pub enum Size {
     /// Small.
     S,

@@ -47,6 +47,15 @@ pub fn list() -> Vec<ToolSpec> {
     ]
 }
 
+/// `sortie_todo`, for where a project has a TODO.md.
+#[must_use]
+pub fn todo() -> ToolSpec {
+    tool::<todo_args::Todo>(
+        "sortie_todo",
+        "TODO.md, shared by all agents. Claim a ready item before work on it. note: a decision or finding for all.",
+    )
+}
+
 fn tool<T: JsonSchema>(name: &'static str, description: &'static str) -> ToolSpec {
     let settings = SchemaSettings::draft07().with(|settings| {
         settings.inline_subschemas = true;
@@ -120,8 +129,15 @@ mod tests {
     }
 
     #[test]
+    fn the_todo_tool_stays_small() {
+        let tool = todo();
+        let bytes = tool.name.len() + tool.description.len() + tool.schema.to_string().len();
+        assert!(bytes <= 1_300, "{bytes} bytes in every model request: {}", tool.schema);
+    }
+
+    #[test]
     fn nothing_is_left_to_look_up_elsewhere() {
-        for tool in list() {
+        for tool in list().into_iter().chain([todo()]) {
             let text = tool.schema.to_string();
             assert!(!text.contains("$ref") && !text.contains("definitions"), "{text}");
             assert_eq!(tool.schema["type"], "object", "{text}");
