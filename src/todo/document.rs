@@ -217,7 +217,7 @@ impl Reader {
         if let Some(header) = line::item(line) {
             return self.item(header, line);
         }
-        self.close(|above| above >= indent);
+        self.close(indent);
         let owner = self.open.last().copied();
         if let Some(what) = Block::begins(line) {
             self.block = Some(OpenBlock { what, owner, line: self.lines.len() });
@@ -227,8 +227,9 @@ impl Reader {
         owner.map_or(Kind::Free, Kind::Detail)
     }
 
-    fn close(&mut self, is_over: impl Fn(usize) -> bool) {
-        while self.open.last().is_some_and(|above| is_over(self.items[*above].header.indent)) {
+    /// Only what is indented more stands under an item. So whatever is taken out between, the rest stands where it did.
+    fn close(&mut self, indent: usize) {
+        while self.open.last().is_some_and(|above| self.items[*above].header.indent >= indent) {
             self.open.pop();
         }
     }
@@ -272,8 +273,7 @@ impl Reader {
     }
 
     fn item(&mut self, mut header: Header, line: &str) -> Kind {
-        // A sub-item is indented by two columns at least; by one it is a neighbour written carelessly.
-        self.close(|above| above + 2 > header.indent);
+        self.close(header.indent);
         let above = self.open.last().copied();
         let place = self.items.len();
         let mut id = header.id.clone().and_then(|at| line[at].parse::<ItemId>().ok());
