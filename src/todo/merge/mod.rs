@@ -15,7 +15,7 @@ use std::{
 };
 
 use self::{
-    side::{Key, Node, Side, same},
+    side::{Name, Names, Node, Side, same},
     weave::{Element, weave},
 };
 use super::{Conflict, Document, line};
@@ -58,9 +58,11 @@ pub fn distance(a: &Document, b: &Document) -> usize {
     if a == b {
         return 0;
     }
-    let (a, b) = (Side::new(a), Side::new(b));
-    let changed = a.keys.iter().filter(|key| !both_same(a.text(**key), b.text(**key))).count();
-    let added = b.keys.iter().filter(|key| a.text(**key).is_none()).count();
+    let mut names = Names::default();
+    let a = Side::new(a, |key| names.number(key));
+    let b = Side::new(b, |key| names.number(key));
+    let changed = a.names.iter().filter(|name| !both_same(a.text(**name), b.text(**name))).count();
+    let added = b.names.iter().filter(|name| a.text(**name).is_none()).count();
     let mut lines = a.lines();
     for (line, number) in b.lines() {
         *lines.entry(line).or_default() -= number;
@@ -91,41 +93,41 @@ struct Merge<'a> {
     base: Side<'a>,
     ours: Side<'a>,
     theirs: Side<'a>,
-    /// What becomes of each item: its own text, or that it goes.
-    chosen: HashMap<Key<'a>, Option<Cow<'a, str>>>,
+    /// The items of all sides: ours first, in the order of the file.
+    names: Names<'a>,
+    /// What becomes of each: its own text, or that it goes.
+    chosen: Vec<Option<Cow<'a, str>>>,
     conflicts: Vec<Conflict>,
 }
 
 impl<'a> Merge<'a> {
     fn new(base: &'a Document, ours: &'a Document, theirs: &'a Document) -> Self {
-        let [base, ours, theirs] = [base, ours, theirs].map(Side::new);
-        Self { base, ours, theirs, chosen: HashMap::new(), conflicts: Vec::new() }
+        let mut names = Names::default();
+        let [ours, theirs, base] = [ours, theirs, base].map(|document| Side::new(document, |key| names.number(key)));
+        Self { base, ours, theirs, names, chosen: Vec::new(), conflicts: Vec::new() }
     }
 
-    /// Every item of any side, once.
-    fn keys(&self) -> Vec<Key<'a>> {
-        let mut seen = HashSet::new();
-        let all = self.ours.keys.iter().chain(&self.theirs.keys).chain(&self.base.keys);
-        all.filter(|key| seen.insert(**key)).copied().collect()
+    /// Every item of any side.
+    fn all(&self) -> impl Iterator<Item = Name> + use<> {
+        (0..self.names.keys.len()).map(Name)
     }
 
-    fn texts(&self, key: Key<'_>) -> [Option<&'a str>; 3] {
-        [self.base.text(key), self.ours.text(key), self.theirs.text(key)]
+    fn texts(&self, name: Name) -> [Option<&'a str>; 3] {
+        [self.base.text(name), self.ours.text(name), self.theirs.text(name)]
     }
 
-    fn conflict(&mut self, key: Key<'a>, texts: [Option<String>; 3]) {
+    fn conflict(&mut self, name: Name, texts: [Option<String>; 3]) {
         let [base, ours, theirs] = texts;
-        self.conflicts.push(Conflict { item: key.name(), base, ours, theirs });
+        self.conflicts.push(Conflict { item: self.names.keys[name.0].name(), base, ours, theirs });
     }
 
     /// Chooses each item's text. `keeping` chooses one that holds both where there is a conflict.
     fn decide(&mut self, keeping: bool) {
-        let keys = self.keys();
-        for key in &keys {
-            let [base, ours, theirs] = self.texts(*key);
+        for name in self.all() {
+            let [base, ours, theirs] = self.texts(name);
             // What goes takes the lines under it along: they must be those that were there.
             let is_whole = |side: &Side<'_>, other: Option<&str>| {
-                other.is_some() || base.is_none() || side.lines_under(*key) == self.base.lines_under(*key)
+                other.is_some() || base.is_none() || side.lines_under(name) == self.base.lines_under(name)
             };
             let choice = if both_same(ours, theirs) || (both_same(ours, base) && is_whole(&self.ours, theirs)) {
                 theirs.map(Cow::Borrowed)
@@ -134,12 +136,12 @@ impl<'a> Merge<'a> {
             } else if keeping {
                 Some(self.both(base, ours, theirs))
             } else {
-                self.conflict(*key, [base, ours, theirs].map(|text| text.map(str::to_owned)));
+                self.conflict(name, [base, ours, theirs].map(|text| text.map(str::to_owned)));
                 ours.or(theirs).map(Cow::Borrowed)
             };
-            self.chosen.insert(*key, choice);
+            self.chosen.push(choice);
         }
-        self.hold_parents(&keys, keeping);
+        self.hold_parents(keeping);
     }
 
     fn both(&self, base: Option<&'a str>, ours: Option<&'a str>, theirs: Option<&'a str>) -> Cow<'a, str> {
@@ -152,10 +154,10 @@ impl<'a> Merge<'a> {
     }
 
     /// An item does not go while something that stays stands under it.
-    fn hold_parents(&mut self, keys: &[Key<'a>], keeping: bool) {
+    fn hold_parents(&mut self, keeping: bool) {
         let mut told = HashSet::new();
-        for key in keys {
-            let mut under = *key;
+        for name in self.all() {
+            let mut under = name;
             while self.stays(under)
                 && let Some(above) = self.above(under).filter(|above| !self.stays(*above))
             {
@@ -169,29 +171,35 @@ impl<'a> Merge<'a> {
                     break;
                 }
                 let [base, ours, theirs] = texts;
-                self.chosen.insert(above, ours.or(theirs).or(base).map(Cow::Borrowed));
+                self.chosen[above.0] = ours.or(theirs).or(base).map(Cow::Borrowed);
                 under = above;
             }
         }
     }
 
-    fn stays(&self, key: Key<'_>) -> bool {
-        self.chosen.get(&key).is_some_and(Option::is_some)
+    fn stays(&self, name: Name) -> bool {
+        self.chosen[name.0].is_some()
     }
 
     /// The item that one will stand under.
-    fn above(&self, key: Key<'_>) -> Option<Key<'a>> {
-        match self.texts(key) {
-            [Some(_), Some(_), Some(_)] => changed(&self.base.above(key), self.ours.above(key), self.theirs.above(key)),
-            [_, Some(_), _] => self.ours.above(key),
-            [_, None, Some(_)] => self.theirs.above(key),
-            [_, None, None] => self.base.above(key),
+    fn above(&self, name: Name) -> Option<Name> {
+        match self.texts(name) {
+            [Some(_), Some(_), Some(_)] => {
+                changed(&self.base.above(name), self.ours.above(name), self.theirs.above(name))
+            }
+            [_, Some(_), _] => self.ours.above(name),
+            [_, None, Some(_)] => self.theirs.above(name),
+            [_, None, None] => self.base.above(name),
         }
     }
 
     /// What stands directly under an item, or under none.
-    fn under(&self, key: Option<Key<'_>>) -> Vec<Node<'a>> {
-        let lists = [&self.base, &self.ours, &self.theirs].map(|side| key.map_or(&*side.roots, |key| side.under(key)));
+    fn under(&self, name: Option<Name>) -> Vec<Node<'a>> {
+        let lists =
+            [&self.base, &self.ours, &self.theirs].map(|side| name.map_or(&*side.roots, |name| side.under(name)));
+        if lists.iter().all(|list| list.is_empty()) {
+            return Vec::new();
+        }
         let mut nodes = weave(lists[0], lists[1], lists[2]);
         for list in [lists[1], lists[2]] {
             nodes = self.held(list, nodes);
@@ -201,9 +209,9 @@ impl<'a> Merge<'a> {
 
     /// Puts in what a side took out, but what stays because the other changed it, behind what it follows there.
     fn held(&self, list: &[Node<'a>], nodes: Vec<Node<'a>>) -> Vec<Node<'a>> {
-        let is_held =
-            |key: Key<'_>| self.stays(key) && (self.ours.text(key).is_none() || self.theirs.text(key).is_none());
-        let held = |node: &&Node<'a>| matches!(node, Node::Item(key) if is_held(*key));
+        let is_gone = |name| self.ours.text(name).is_none() || self.theirs.text(name).is_none();
+        let is_held = |name| self.stays(name) && is_gone(name);
+        let held = |node: &&Node<'a>| matches!(node, Node::Item(name) if is_held(*name));
         if !list.iter().any(|node| held(&node)) {
             return nodes;
         }
@@ -230,25 +238,24 @@ impl<'a> Merge<'a> {
         let [base, ours, theirs] = documents.map(Document::prefix);
         let mut printer = Printer { text: changed(&base, ours, theirs).to_owned(), ends: ends(documents) };
         let start = printer.text.len();
-        let mut seen = HashSet::new();
+        let mut seen = vec![false; self.chosen.len()];
         let mut open = vec![self.under(None).into_iter()];
         while let Some(nodes) = open.last_mut() {
             match nodes.next() {
                 None => drop(open.pop()),
                 Some(Node::Line(text)) => printer.line(text),
-                Some(Node::Item(key)) => {
-                    if let (Some(Some(text)), true) = (self.chosen.get(&key), seen.insert(key)) {
+                Some(Node::Item(name)) => {
+                    let is_new = !std::mem::replace(&mut seen[name.0], true);
+                    if let Some(text) = self.chosen[name.0].as_ref().filter(|_| is_new) {
                         printer.lines(text);
-                        open.push(self.under(Some(key)).into_iter());
+                        open.push(self.under(Some(name)).into_iter());
                     }
                 }
             }
         }
         // Items that were put under each other, each by another side.
-        for key in self.keys() {
-            if let (Some(Some(text)), true) = (self.chosen.get(&key), seen.insert(key)) {
-                printer.lines(text);
-            }
+        for name in self.all().filter(|name| !seen[name.0]) {
+            self.chosen[name.0].iter().for_each(|text| printer.lines(text));
         }
         let [base, ours, theirs] =
             documents.map(|document| document.as_str().ends_with('\n') || document.as_str().is_empty());
@@ -261,40 +268,49 @@ impl<'a> Merge<'a> {
     /// A merged text that does not say what was chosen is a conflict of what it does not say: such as an item behind a
     /// code fence that the other side opened.
     fn verify(&mut self, document: &Document) {
-        let merged = Side::new(document);
+        let merged = self.read(document);
         let mut untitled: HashMap<&str, usize> = HashMap::new();
-        for key in merged.keys.iter().filter(|key| matches!(key, Key::Title(..))) {
-            *untitled.entry(first_line(merged.text(*key).unwrap_or_default())).or_default() += 1;
-        }
-        let mut lost = Vec::new();
-        for key in self.keys() {
-            let Some(Some(text)) = self.chosen.get(&key) else { continue };
-            let is_there = match key {
-                Key::Id(_) => {
-                    merged.text(key).is_some_and(|found| same(found, text)) && merged.above(key) == self.above(key)
-                }
-                Key::Title(..) => {
-                    let left = untitled.get_mut(first_line(text)).filter(|left| **left > 0);
-                    left.map(|left| *left -= 1).is_some()
-                }
-            };
-            if !is_there {
-                lost.push(key);
+        for (item, name) in document.items().iter().zip(&merged.names) {
+            if item.id.is_none() {
+                *untitled.entry(first_line(merged.text(*name).unwrap_or_default())).or_default() += 1;
             }
         }
-        for key in lost {
-            let texts = self.texts(key).map(|text| text.map(str::to_owned));
-            self.conflict(key, texts);
+        let mut lost = Vec::new();
+        for name in self.all() {
+            let Some(text) = &self.chosen[name.0] else { continue };
+            let is_there = if self.names.keys[name.0].is_id() {
+                merged.text(name).is_some_and(|found| same(found, text)) && merged.above(name) == self.above(name)
+            } else {
+                let left = untitled.get_mut(first_line(text)).filter(|left| **left > 0);
+                left.map(|left| *left -= 1).is_some()
+            };
+            if !is_there {
+                lost.push(name);
+            }
         }
+        for name in lost {
+            let texts = self.texts(name).map(|text| text.map(str::to_owned));
+            self.conflict(name, texts);
+        }
+    }
+
+    /// A merged document with the numbers of the sides; what none of them has gets others.
+    fn read<'d>(&self, document: &'d Document) -> Side<'d> {
+        let mut next = self.names.keys.len();
+        Side::new(document, |key| {
+            self.names.known(key).unwrap_or_else(|| {
+                next += 1;
+                Name(next)
+            })
+        })
     }
 
     /// Whether every item that stays is in the document.
     fn has_all(&self, document: &Document) -> bool {
-        let merged = Side::new(document);
-        let mut staying = self.chosen.iter().filter(|(_, text)| text.is_some()).map(|(key, _)| key);
-        let number = staying.clone().count();
-        document.items().len() >= number
-            && staying.all(|key| matches!(key, Key::Title(..)) || merged.text(*key).is_some())
+        let merged = self.read(document);
+        let mut staying = self.all().filter(|name| self.stays(*name));
+        document.items().len() >= self.chosen.iter().flatten().count()
+            && staying.all(|name| !self.names.keys[name.0].is_id() || merged.text(name).is_some())
     }
 }
 

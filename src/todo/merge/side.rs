@@ -18,11 +18,44 @@ pub(super) enum Key<'a> {
 }
 
 impl Key<'_> {
+    /// Whether it is an id.
+    pub fn is_id(self) -> bool {
+        matches!(self, Self::Id(_))
+    }
+
     /// What a message calls it.
     pub fn name(self) -> String {
         match self {
             Self::Id(text) | Self::Title(text, _) => text.to_owned(),
         }
+    }
+}
+
+/// An item's number over all sides of a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Name(pub usize);
+
+/// The numbers of all items.
+#[derive(Default)]
+pub(super) struct Names<'a> {
+    numbers: HashMap<Key<'a>, Name>,
+    /// What each number stands for.
+    pub keys: Vec<Key<'a>>,
+}
+
+impl<'a> Names<'a> {
+    /// The number of an item: its own, or a new one.
+    pub fn number(&mut self, key: Key<'a>) -> Name {
+        let next = Name(self.keys.len());
+        *self.numbers.entry(key).or_insert_with(|| {
+            self.keys.push(key);
+            next
+        })
+    }
+
+    /// The number of an item that has one.
+    pub fn known(&self, key: Key<'_>) -> Option<Name> {
+        self.numbers.get(&key).copied()
     }
 }
 
@@ -32,14 +65,14 @@ pub(super) enum Node<'a> {
     /// A line, with its end, which does not count.
     Line(&'a str),
     /// An item with all that stands under it.
-    Item(Key<'a>),
+    Item(Name),
 }
 
 impl Node<'_> {
-    fn same(&self) -> (Option<Key<'_>>, &str) {
+    fn same(&self) -> (Option<Name>, &str) {
         match self {
             Self::Line(text) => (None, line::content(text)),
-            Self::Item(key) => (Some(*key), ""),
+            Self::Item(name) => (Some(*name), ""),
         }
     }
 }
@@ -71,9 +104,10 @@ impl Element for Node<'_> {
 /// A document as a tree.
 pub(super) struct Side<'a> {
     pub document: &'a Document,
-    /// Its items' keys in the order of the file.
-    pub keys: Vec<Key<'a>>,
-    places: HashMap<Key<'a>, usize>,
+    /// Its items in the order of the file.
+    pub names: Vec<Name>,
+    /// Where the item of each number is.
+    places: Vec<Option<usize>>,
     /// What stands under no item.
     pub roots: Vec<Node<'a>>,
     under: Vec<Vec<Node<'a>>>,
@@ -81,7 +115,7 @@ pub(super) struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    pub fn new(document: &'a Document) -> Self {
+    pub fn new(document: &'a Document, mut number: impl FnMut(Key<'a>) -> Name) -> Self {
         let items = document.items();
         let mut titles: HashMap<&str, u32> = HashMap::new();
         let mut key = |item: &'a Item| {
@@ -92,11 +126,14 @@ impl<'a> Side<'a> {
             };
             Key::Id(id.as_str())
         };
-        let keys: Vec<_> = items.iter().map(&mut key).collect();
-        let places = keys.iter().enumerate().map(|(at, key)| (*key, at)).collect();
+        let names: Vec<_> = items.iter().map(|item| number(key(item))).collect();
+        let mut places = vec![None; names.iter().map(|name| name.0 + 1).max().unwrap_or(0)];
+        for (at, name) in names.iter().enumerate() {
+            places[name.0] = Some(at);
+        }
         let mut side = Self {
             document,
-            keys,
+            names,
             places,
             roots: Vec::new(),
             under: vec![Vec::new(); items.len()],
@@ -130,7 +167,7 @@ impl<'a> Side<'a> {
             }
             match read.kind {
                 Kind::Item(item) => {
-                    let node = Node::Item(self.keys[item]);
+                    let node = Node::Item(self.names[item]);
                     document.items()[item].above.map_or(&mut self.roots, |above| &mut self.under[above]).push(node);
                     self.texts.push(document.text(read));
                     open = Some((item, read.at.start));
@@ -142,29 +179,29 @@ impl<'a> Side<'a> {
     }
 
     /// The item's own text: its line, and the lines under it up to its first sub-item.
-    pub fn text(&self, key: Key<'_>) -> Option<&'a str> {
-        self.place(key).map(|at| self.texts[at])
+    pub fn text(&self, name: Name) -> Option<&'a str> {
+        self.place(name).map(|at| self.texts[at])
     }
 
     /// What stands directly under an item that this side has.
-    pub fn under(&self, key: Key<'_>) -> &[Node<'a>] {
-        self.place(key).map_or(&[], |at| &self.under[at])
+    pub fn under(&self, name: Name) -> &[Node<'a>] {
+        self.place(name).map_or(&[], |at| &self.under[at])
     }
 
     /// The lines under an item that are neither its own text nor an item's, without the blank ones.
-    pub fn lines_under(&self, key: Key<'_>) -> Vec<Node<'a>> {
+    pub fn lines_under(&self, name: Name) -> Vec<Node<'a>> {
         let is_line = |node: &&Node<'_>| matches!(node, Node::Line(_)) && !node.is_gap();
-        self.under(key).iter().filter(is_line).copied().collect()
+        self.under(name).iter().filter(is_line).copied().collect()
     }
 
     /// The item that one stands under.
-    pub fn above(&self, key: Key<'_>) -> Option<Key<'a>> {
-        let at = self.place(key)?;
-        self.document.items()[at].above.map(|above| self.keys[above])
+    pub fn above(&self, name: Name) -> Option<Name> {
+        let at = self.place(name)?;
+        self.document.items()[at].above.map(|above| self.names[above])
     }
 
-    fn place(&self, key: Key<'_>) -> Option<usize> {
-        self.places.get(&key).copied()
+    fn place(&self, name: Name) -> Option<usize> {
+        self.places.get(name.0).copied().flatten()
     }
 
     /// Every line that is no item's own text, with how often it is there.
