@@ -138,15 +138,7 @@ fn eight_processes_and_a_person_lose_nothing() {
     let (updates, seed) = (number(COUNT).unwrap_or(UPDATES), number(SEED).unwrap_or_else(|| fastrand::u64(..1 << 32)));
     println!("{SEED}={seed} {COUNT}={updates}");
     let dir = tempfile::tempdir().unwrap();
-    let mut text = String::from("# TODO\n\n## Counters\n\n");
-    for name in (0..WORKERS).map(|n| format!("own{n}")).chain((0..SHARED).map(|n| format!("shared{n}"))) {
-        text += &format!("- [ ] {name}: counter 0\n");
-    }
-    text += "\n## To claim\n\n";
-    for n in 0..CLAIMS {
-        text += &format!("- [ ] claim{n}: take it once\n");
-    }
-    text += "\n## By hand\n\n- [ ] hand: what people write stands below\n";
+    let text = file();
     let mut hand = Hand::new_in(dir.path(), &text);
     hand.settle();
     assert_eq!(hand.store.todo(&project(), None).unwrap().text, text);
@@ -217,6 +209,17 @@ impl Hand {
         fs::write(&hand.path, text).unwrap();
         hand
     }
+}
+
+/// The file that they begin with.
+fn file() -> String {
+    let own = (0..WORKERS).map(|n| format!("- [ ] own{n}: counter 0"));
+    let shared = (0..SHARED).map(|n| format!("- [ ] shared{n}: counter 0"));
+    let counters: Vec<_> = own.chain(shared).collect();
+    let claims: Vec<_> = (0..CLAIMS).map(|n| format!("- [ ] claim{n}: take it once")).collect();
+    let by_hand = "- [ ] hand: what people write stands below";
+    let (counters, claims) = (counters.join("\n"), claims.join("\n"));
+    format!("# TODO\n\n## Counters\n\n{counters}\n\n## To claim\n\n{claims}\n\n## By hand\n\n{by_hand}\n")
 }
 
 struct Edits {

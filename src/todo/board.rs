@@ -185,33 +185,33 @@ mod tests {
     #[test]
     fn a_change_of_what_was_read_is_merged_and_one_of_what_others_changed_is_a_conflict() {
         let (_dir, mut store) = store();
-        let mut make = |read, operations: &[Operation]| commit(&mut store, &project(), "w", read, operations, NOW);
-        make(None, &[add("one"), add("two")]).unwrap();
-        make(Some(1), &[set("t1", Status::Done), add("three")]).unwrap();
+        let mut revise = |read, operations: &[Operation]| commit(&mut store, &project(), "w", read, operations, NOW);
+        revise(None, &[add("one"), add("two")]).unwrap();
+        revise(Some(1), &[set("t1", Status::Done), add("three")]).unwrap();
         // Another item, and a new one, which gets a free id though the number was free when it was read.
-        let made = make(Some(1), &[set("t2", Status::Failed), add("four")]).unwrap();
+        let made = revise(Some(1), &[set("t2", Status::Failed), add("four")]).unwrap();
         let states: Vec<_> =
             made.document.items().iter().map(|item| (item.title.as_str(), item.status.as_str())).collect();
         assert_eq!(states, [("one", "done"), ("two", "failed"), ("three", "pending"), ("four", "pending")]);
         // The same item: told with all three versions.
-        let conflict = make(Some(1), &[set("t1", Status::Failed)]).unwrap_err();
+        let conflict = revise(Some(1), &[set("t1", Status::Failed)]).unwrap_err();
         let BoardError::Todo(TodoError::Conflict(told)) = &conflict else { panic!("{conflict}") };
         let has = |text: &Option<String>, mark: &str| text.as_ref().is_some_and(|text| text.contains(mark));
         assert!(has(&told[0].base, "[ ] t1") && has(&told[0].ours, "[x] t1") && has(&told[0].theirs, "[!] t1"));
         assert_eq!(Fault::from(conflict).code, Code::TodoConflict);
         // The same change is none, and without what was read there is none.
-        make(Some(1), &[set("t1", Status::Done)]).unwrap();
-        make(None, &[set("t1", Status::Failed)]).unwrap();
-        assert_eq!(code(make(Some(77), &[add("x")])), Code::TodoNoRevision);
+        revise(Some(1), &[set("t1", Status::Done)]).unwrap();
+        revise(None, &[set("t1", Status::Failed)]).unwrap();
+        assert_eq!(code(revise(Some(77), &[add("x")])), Code::TodoNoRevision);
     }
 
     #[test]
     fn an_item_is_claimed_once_whatever_was_read() {
         let (_dir, mut store) = store();
-        let mut make = |read, operations: &[Operation]| commit(&mut store, &project(), "w", read, operations, NOW);
-        make(None, &[add("one")]).unwrap();
-        make(Some(1), &[claim("t1")]).unwrap();
-        assert_eq!(code(make(Some(1), &[claim("t1")])), Code::TodoClaimed);
-        assert_eq!(code(make(None, &[claim("t1")])), Code::TodoClaimed);
+        let mut revise = |read, operations: &[Operation]| commit(&mut store, &project(), "w", read, operations, NOW);
+        revise(None, &[add("one")]).unwrap();
+        revise(Some(1), &[claim("t1")]).unwrap();
+        assert_eq!(code(revise(Some(1), &[claim("t1")])), Code::TodoClaimed);
+        assert_eq!(code(revise(None, &[claim("t1")])), Code::TodoClaimed);
     }
 }

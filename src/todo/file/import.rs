@@ -76,17 +76,14 @@ pub fn take_in(access: &mut impl Access, edit: &Edit<'_>, now: Timestamp) -> Res
     if edit.text.trim().is_empty() {
         return Ok(if head.text.trim().is_empty() { Taken::Nothing } else { Taken::Not(Accident::Empty) });
     }
-    let base = match return_to(access, edit, &hash)? {
-        Some(base) => base,
-        None => {
-            let base = base::find(access, edit.project, edit.text, edit.file, now)?;
-            if let Some(accident) = truncated(&Document::parse(&base.text), &Document::parse(edit.text)) {
-                return Ok(Taken::Not(accident));
-            }
-            base
-        }
-    };
-    commit(access, edit, base, hash, now)
+    if let Some(base) = return_to(access, edit, &hash)? {
+        return commit(access, edit, base, hash, now);
+    }
+    let base = base::find(access, edit.project, edit.text, edit.file, now)?;
+    match truncated(&Document::parse(&base.text), &Document::parse(edit.text)) {
+        Some(accident) => Ok(Taken::Not(accident)),
+        None => commit(access, edit, base, hash, now),
+    }
 }
 
 /// The base of a text that is an older revision to the byte: whoever brings one back means it, and all that came since

@@ -232,7 +232,7 @@ impl Projector {
     fn is_quiet(&mut self, stamp: Option<&Stamp>, needed: Duration, now: Duration, round: &mut Round) -> bool {
         let stood = self.settling(stamp, now);
         if stood < needed {
-            round.again(needed - stood);
+            round.again(needed.saturating_sub(stood));
         }
         stood >= needed
     }
