@@ -110,8 +110,10 @@ fn counter(document: &Document, id: &str) -> u64 {
     item.title.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-fn retitle(id: &str, count: u64, status: Status) -> Operation {
-    let change = Change { title: Some(format!("counter {count}")), status: Some(status), ..Change::default() };
+/// The same change by two is an agreement: so each says who it is.
+fn count_up(id: &str, me: u64, count: u64) -> Operation {
+    let (title, status) = (Some(format!("worker {me} counted {count}")), Some(Status::InProgress));
+    let change = Change { title, status, ..Change::default() };
     Operation::Update { id: id.parse().unwrap(), change: Box::new(change) }
 }
 
@@ -293,14 +295,14 @@ fn worker() {
         let begun = Instant::now();
         if update % 2 == 0 && own < updates / 2 {
             own += 1;
-            let operation = retitle(&format!("own{me}"), own, Status::InProgress);
+            let operation = count_up(&format!("own{me}"), me, own);
             board::commit(&mut hand.store, &project(), &author, None, &[operation], SystemClock.now()).unwrap();
             println!("took {}", begun.elapsed().as_micros());
         } else {
             let id = format!("shared{}", random.u64(..SHARED));
             loop {
                 let (read, count) = hand.count(&id);
-                let operation = retitle(&id, count + 1, Status::InProgress);
+                let operation = count_up(&id, me, count + 1);
                 let now = SystemClock.now();
                 match board::commit(&mut hand.store, &project(), &author, Some(read), &[operation], now) {
                     Ok(_) => break,
