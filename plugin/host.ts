@@ -26,7 +26,6 @@ export interface Host {
   ask(request: Ask): Promise<Answer>;
   open(target: string, signal: AbortSignal): Promise<Response>;
   toast(title: string, message: string): void;
-  note(session: string, directory: string, text: string): Promise<Answer>;
 }
 
 /** The way to the host that a plugin's input gives. */
@@ -58,11 +57,6 @@ export function hostOf(input: PluginInput): Host {
     toast: (title, message) => {
       const body = JSON.stringify({ title, message, variant: "error", duration: 10_000 });
       void ask({ method: "POST", target: `/tui/show-toast${query}`, body });
-    },
-    note: (session, directory, text) => {
-      const body = JSON.stringify({ noReply: true, parts: [{ type: "text", text, ignored: true }] });
-      const target = `/session/${encodeURIComponent(session)}/message?directory=${encodeURIComponent(directory)}`;
-      return ask({ method: "POST", target, body });
     },
   };
 }

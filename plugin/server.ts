@@ -176,16 +176,13 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
 
     "command.execute.before": async ({ command, sessionID, arguments: words }, output) => {
       if (!(command in ours.command)) return;
-      const answer = await attachment
-        .command(command, sessionID, input.directory, words)
-        .catch((error: unknown) => ({ shown: error instanceof Error ? error.message : String(error) }));
+      const answer = await attachment.command(command, sessionID, input.directory, words);
       const ask = (text: string) => {
         output.parts.splice(0, output.parts.length, { type: "text", text } as (typeof output.parts)[number]);
       };
-      if ("prompt" in answer && answer.prompt !== undefined) ask(answer.prompt);
+      if (answer.prompt !== undefined) ask(answer.prompt);
       if (answer.shown === undefined) return;
       if (isHeadless()) return ask(`Repeat this as it is:\n\n${answer.shown}`);
-      await host.note(sessionID, input.directory, answer.shown);
       // Throwing is how a command ends without a model; the answer is already in the session.
       throw new Error("shown");
     },

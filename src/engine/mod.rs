@@ -18,6 +18,7 @@ pub mod missions;
 mod monitor;
 #[cfg(test)]
 mod monitor_test;
+mod notes;
 pub mod ops;
 mod ops_todo;
 pub mod options;

@@ -240,6 +240,7 @@ fn words(tag: &str, news: &News) -> String {
         News::Progress { done, all } => format!("mission {tag}: {done} of {all} items ({}%)", done * 100 / all.max(&1)),
         News::Failed { item, reason } => format!("mission {tag}: {item} failed: {}", cut(reason, REASON)),
         News::Paused { reason } => format!("mission {tag} is paused: {}", cut(reason, REASON)),
+        News::Complete { done: 0, given_up: 0 } => format!("mission {tag} is over: nothing was planned"),
         News::Complete { done, given_up: 0 } => format!("mission {tag} is complete: {done} items done"),
         News::Complete { done, given_up } => {
             format!("mission {tag} is complete: {done} items done, {given_up} given up")

@@ -6,9 +6,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    Agent, ClientError, Message, MessageId, Method, ModelRef, NewSession, PermissionId, PermissionRequest, Prompt,
-    QuestionId, QuestionRequest, Reply, Request, Session, SessionId, SessionStatus, Toast, Transport, error::bounded,
-    types::Providers,
+    Agent, ClientError, Message, MessageId, Method, ModelRef, NewSession, PartId, PermissionId, PermissionRequest,
+    Prompt, QuestionId, QuestionRequest, Reply, Request, Session, SessionId, SessionStatus, Toast, Transport,
+    error::bounded, types::Providers,
 };
 
 /// OpenCode, over some transport. A clone is another handle to the same.
@@ -95,6 +95,22 @@ impl Client {
         let path = format!("/session/{id}/prompt_async");
         let call = Call::new(Method::Post, "POST /session/{id}/prompt_async", path, directory);
         self.done(call.body(prompt.body())).await
+    }
+
+    /// Adds a text to a message of the user's that the model does not see.
+    pub async fn add_note(
+        &self,
+        directory: &str,
+        id: &SessionId,
+        message: &MessageId,
+        part: &PartId,
+        text: &str,
+    ) -> Result<(), ClientError> {
+        let path = format!("/session/{id}/message/{message}/part/{part}");
+        let endpoint = "PATCH /session/{id}/message/{message}/part/{part}";
+        let body =
+            json!({ "id": part, "sessionID": id, "messageID": message, "type": "text", "text": text, "ignored": true });
+        self.done(Call::new(Method::Patch, endpoint, path, directory).body(body)).await
     }
 
     /// The agents.

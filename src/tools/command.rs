@@ -62,7 +62,7 @@ const fn shown(name: &'static str, description: &'static str) -> CommandSpec {
 /// What becomes of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandAnswer {
-    /// This is shown, and no model is asked.
+    /// No model is asked. This was shown in the session, unless the host is headless: there it is left to the caller.
     Shown(String),
     /// A model answers the command's own prompt.
     Asked,
@@ -84,10 +84,11 @@ pub async fn command(
     let session: SessionId =
         session.parse().map_err(|_| Fault::new(Code::BadArguments, "the session has no valid id"))?;
     let shown = match name {
-        "task" => {
-            let goal = to.begin_mission(&session, directory, arguments).await?;
-            return Ok(if arguments.trim().is_empty() { CommandAnswer::AskedThis(goal) } else { CommandAnswer::Asked });
-        }
+        "task" => match to.begin_mission(&session, directory, arguments).await {
+            Ok(goal) if arguments.trim().is_empty() => return Ok(CommandAnswer::AskedThis(goal)),
+            Ok(_) => return Ok(CommandAnswer::Asked),
+            Err(fault) => Err(fault),
+        },
         "tasks" => tasks(to).await,
         "mission" => to.missions_text(&session).await,
         "pause" => to.pause_mission(&session, "you paused it; /resume goes on").await,
@@ -95,7 +96,12 @@ pub async fn command(
         "stop" => to.stop_mission(&session).await,
         _ => Err(Fault::new(Code::UnknownTool, format!("there is no command `{}`", handoff::cut(name, 100)))),
     };
-    shown.map(CommandAnswer::Shown)
+    // A fault is for the person who typed the command: it is shown like an answer.
+    let text = shown.unwrap_or_else(|fault| fault.to_string());
+    if !to.headless() {
+        to.show(&session, directory, &text).await?;
+    }
+    Ok(CommandAnswer::Shown(text))
 }
 
 /// The table that `/tasks` shows: the whole project's open tasks and the newest ended ones.
