@@ -7,10 +7,6 @@ use crate::{
     task::{ProjectKey, Timestamp},
 };
 
-/// How often a change is made on a head that may move before it is made while nobody else can write. Making it takes
-/// longer than committing it: it is done outside the lock as long as that is likely to succeed.
-const TRIES: u32 = 6;
-
 /// A change that was not made. Nothing half-done stays.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
@@ -66,14 +62,15 @@ pub fn commit(
         operations: json.clone(),
     };
     let read = read.map(|rev| store.todo(project, Some(rev))).transpose()?;
-    for _ in 0..TRIES {
-        let head = store.todo(project, None)?;
-        let (document, touched) = change(read.as_ref(), &head, operations)?;
-        match store.commit_todo(&commit_of(&head, &document), now) {
-            Ok(revision) => return Ok(Committed { revision, document, touched }),
-            Err(StoreError::TodoMoved { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+    // Making a change of a long file takes longer than committing it: it is made before the lock is asked for. When the
+    // head has moved until the lock was had, there are many writers, and another such try would likely end the same
+    // way: then it is made while nobody else can write.
+    let head = store.todo(project, None)?;
+    let (document, touched) = change(read.as_ref(), &head, operations)?;
+    match store.commit_todo(&commit_of(&head, &document), now) {
+        Ok(revision) => return Ok(Committed { revision, document, touched }),
+        Err(StoreError::TodoMoved { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     let mut changed = None;
     let mut edit = |head: &Snapshot| {
@@ -203,6 +200,30 @@ mod tests {
         revise(Some(1), &[set("t1", Status::Done)]).unwrap();
         revise(None, &[set("t1", Status::Failed)]).unwrap();
         assert_eq!(code(revise(Some(77), &[add("x")])), Code::TodoNoRevision);
+    }
+
+    #[test]
+    fn writers_that_meet_all_get_their_change_in() {
+        const EACH: usize = 25;
+        let (dir, mut store) = store();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let home = Home::open(dir.path()).unwrap();
+                scope.spawn(move || {
+                    let mut store = SqliteStore::open(&home, Durability::Normal).unwrap();
+                    for n in 0..EACH {
+                        let made = commit(&mut store, &project(), "w", None, &[add(&format!("{writer} {n}"))], NOW);
+                        let made = made.unwrap();
+                        // It answers with the revision that it made, whichever way it came about.
+                        let kept = store.todo(&project(), Some(made.revision.rev)).unwrap();
+                        assert_eq!(kept.text, made.document.as_str());
+                        assert_eq!(made.document.get(&made.touched[0]).unwrap().title, format!("{writer} {n}"));
+                    }
+                });
+            }
+        });
+        let head = store.todo(&project(), None).unwrap();
+        assert_eq!((head.rev, Document::parse(&head.text).items().len()), (4 * EACH as u64, 4 * EACH));
     }
 
     #[test]
