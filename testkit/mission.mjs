@@ -103,7 +103,8 @@ export function roleOf(request) {
 }
 
 /**
- * The item of a worker's or reviewer's conversation: the one whose title its first message names first.
+ * The item of a worker's or reviewer's conversation: the one whose title its first message names first, and after a
+ * compaction, which leaves no such message, the one of the memory.
  *
  * @param {ModelRequest} request
  * @param {Item[]} [items]
@@ -112,14 +113,16 @@ export function roleOf(request) {
 export function itemOf(request, items = ITEMS) {
   const text = firstUser(request);
   const places = items.map((item) => ({ item, at: text.indexOf(item.title) })).filter(({ at }) => at >= 0);
-  return places.sort((a, b) => a.at - b.at)[0]?.item;
+  const remembered = /^Your item: (\S+?)\.$/m.exec(request.system)?.[1];
+  return places.sort((a, b) => a.at - b.at)[0]?.item ?? items.find(({ key }) => key === remembered);
 }
 
 /** @param {ModelRequest} request @returns {Step} */
 function command(request) {
-  const asked = /<sortie-mission>([\s\S]*)<\/sortie-mission>/.exec(request.lastUser)?.[1];
-  if (asked === undefined) return { say: "I hand this to the planner." };
-  return { say: /\breport\b/i.test(asked) ? REPORT : "I have nothing to add." };
+  const asked = /^<sortie-mission\b[^>]*>([\s\S]*)<\/sortie-mission>/.exec(request.lastUser)?.[1];
+  return {
+    say: asked !== undefined && /^Report to the user/m.test(asked) ? REPORT : "I leave the rest to the others.",
+  };
 }
 
 /** Reads first, as a new model would that takes over from one that died, and adds what is not there. */

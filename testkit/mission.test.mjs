@@ -71,7 +71,7 @@ test("the cast mends the repository with the host's own tools", { timeout: 240_0
   assert.equal(await check(), false, "the tests fail at first");
   const cast = playMission(model, { deaths: ["tide"] });
   t.after(cast.leave);
-  assert.match((await ask("commander", GOAL)).text, /planner/);
+  assert.notEqual((await ask("commander", GOAL)).text, REPORT);
   const plan = (await ask("planner", GOAL)).text;
   for (const { title } of ITEMS) assert.ok(plan.includes(title), title);
 
@@ -90,7 +90,8 @@ test("the cast mends the repository with the host's own tools", { timeout: 240_0
     }
     assert.match(reviewer.text, /^VERDICT: ACCEPT$/m, item.key);
   }
-  assert.equal((await ask("commander", "<sortie-mission>Close with a report.</sortie-mission>")).text, REPORT);
+  const report = '<sortie-mission id="m1">\nReport to the user: what was done.\n</sortie-mission>';
+  assert.equal((await ask("commander", report)).text, REPORT);
   assert.deepEqual(changesIn(sandbox, directory), changesOf());
   assert.equal(await check(), true);
   assert.equal(cast.sessions("worker", "tide").length, 2);
