@@ -51,6 +51,7 @@ export const REPORT = "MISSION REPORT: every test of the harbour passes.";
  * @returns {Cast}
  */
 export function playMission(model, { items = ITEMS, deaths = [], direct, delay } = {}) {
+  const from = model.requests.length;
   /** The session that has to die, by item. @type {Map<string, string>} */
   const doomed = new Map();
   /** @param {Scene} scene @returns {Step} */
@@ -78,12 +79,14 @@ export function playMission(model, { items = ITEMS, deaths = [], direct, delay }
   );
   /** @param {Role} role @param {string} [key] */
   const requests = (role, key) =>
-    model.requests.filter(
-      (request) =>
-        request.kind === "chat" &&
-        roleOf(request) === role &&
-        (key === undefined || itemOf(request, items)?.key === key),
-    );
+    model.requests
+      .slice(from)
+      .filter(
+        (request) =>
+          request.kind === "chat" &&
+          roleOf(request) === role &&
+          (key === undefined || itemOf(request, items)?.key === key),
+      );
   return {
     requests,
     sessions: (role, key) => [...new Set(requests(role, key).map(({ sessionHint }) => sessionHint))],
@@ -148,6 +151,9 @@ export const addTodo = (items) => ({
   op: "add",
   items: items.map(({ key, title, files, after }) => ({ id: key, title, files, after })),
 });
+
+/** Arguments of `sortie_todo` that change an item's status. @param {string} id @param {string} status */
+export const updateTodo = (id, status) => ({ op: "update", items: [{ id, status }] });
 
 /** @param {ModelRequest} request @param {Item} item @returns {Step} */
 function work(request, item) {
