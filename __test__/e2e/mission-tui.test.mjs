@@ -83,7 +83,7 @@ test("a mission without progress pauses, and the screen says why", { skip, timeo
   await tui.waitForText(/paused/i, MISSION_MS);
   const before = asked();
   await enter(tui, "/mission ");
-  const screen = await tui.waitForText(/paused in execute: .*progress/, PATIENCE);
+  const screen = await tui.waitForText(/paused in execute: [\s\S]*progress/, PATIENCE);
   assert.match(screen, /0 done, 0 open, 1 failed/);
   assert.match(screen, /\[!\] \S+ Correct tons in toKilos/);
   assert.doesNotMatch(screen, /Unexpected server error/);
