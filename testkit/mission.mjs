@@ -38,7 +38,7 @@ import { textOf } from "./model-script.mjs";
  * @property {() => void} leave Ends the play.
  */
 
-const ROLE = /You are the (commander|planner|worker|reviewer)\b/i;
+const ROLE = /^You are (?:the|an?) (commander|planner|worker|reviewer)\b/im;
 
 /** What the commander says at the end. */
 export const REPORT = "MISSION REPORT: every test of the harbour passes.";
