@@ -132,10 +132,10 @@ function command(request) {
 function plan(/** @type {ModelRequest} */ request, /** @type {Item[]} */ items) {
   if (!request.tools.includes("sortie_todo")) return { say: planText(items) };
   const done = doneCalls(request);
-  const read = done.find(({ call }) => call.name === "sortie_todo" && call.args?.op === "read");
+  const read = done.find(({ call }) => call.name === "sortie_todo" && call.args?.do === "read");
   if (!read) return { tool: "sortie_todo", args: readTodo() };
   const missing = items.filter(({ title }) => !read.result.includes(title));
-  const added = done.some(({ call }) => call.name === "sortie_todo" && call.args?.op === "add");
+  const added = done.some(({ call }) => call.name === "sortie_todo" && call.args?.do === "add");
   if (missing.length > 0 && !added) return { tool: "sortie_todo", args: addTodo(missing) };
   return { say: `The plan has ${items.length} items.` };
 }
@@ -144,16 +144,16 @@ function plan(/** @type {ModelRequest} */ request, /** @type {Item[]} */ items) 
 const planText = (items) => items.map(({ key, title, after }) => `- ${title} [${key}] after: ${after}`).join("\n");
 
 /** Arguments of `sortie_todo` that read the whole list. */
-export const readTodo = () => ({ op: "read", what: "all" });
+export const readTodo = () => ({ do: "read", view: "all" });
 
 /** Arguments of `sortie_todo` that add items. @param {Item[]} items */
 export const addTodo = (items) => ({
-  op: "add",
+  do: "add",
   items: items.map(({ key, title, files, after }) => ({ id: key, title, files, after })),
 });
 
 /** Arguments of `sortie_todo` that change an item's status. @param {string} id @param {string} status */
-export const updateTodo = (id, status) => ({ op: "update", items: [{ id, status }] });
+export const updateTodo = (id, status) => ({ do: "update", id, status });
 
 /** @param {ModelRequest} request @param {Item} item @returns {Step} */
 function work(request, item) {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { playMission, REPORT, updateTodo } from "../../testkit/mission.mjs";
+import { playMission, REPORT, readTodo, updateTodo } from "../../testkit/mission.mjs";
 import { addHarbour, bash, CHECK, ITEMS } from "../../testkit/mission-items.mjs";
 import { messageText, run, serve } from "../../testkit/opencode.mjs";
 import { until } from "../../testkit/wait.mjs";
@@ -179,7 +179,7 @@ test("peers' fault 10: twenty writes to the plan at once and one by hand lose no
   const session = await Session.create(server);
   const add = (/** @type {number} */ at) => ({
     name: "sortie_todo",
-    args: { op: "add", items: [{ title: `written by tool ${at}.` }] },
+    args: { do: "add", items: [{ title: `written by tool ${at}.` }] },
   });
   const first = await session.turn([{ tools: [add(0)] }, { say: "done" }]);
   assert.deepEqual(
@@ -205,7 +205,7 @@ test("peers' fault 10: twenty writes to the plan at once and one by hand lose no
   const missing = () =>
     wanted.filter((title) => planOf(directory).filter(({ text }) => text.includes(title)).length !== 1);
   await until(() => missing().length === 0, { timeoutMs: PATIENCE, what: () => `the plan to hold ${missing()}` });
-  const read = await session.ok("sortie_todo", { op: "read", what: "all" });
+  const read = await session.ok("sortie_todo", readTodo());
   for (const title of wanted) assert.ok(read.includes(title), title);
 });
 
