@@ -181,7 +181,14 @@ export async function assertDone({ sandbox, server, cast, session, directory, it
   const { body: children } = await server.request("GET", `/session/${session}/children`);
   const rows = byTask(await rowsOf(sandbox, directory));
   for (const [id, task] of rows) checkJournal(id, task);
-  assert.equal(children.length, rows.size, "every task has one session, and there are no others");
+  const bound = [...rows.values()].flat().filter(({ change }) => change === "bind");
+  assert.deepEqual(
+    children.map((/** @type {any} */ { id }) => id).sort(),
+    [...new Set(bound.map(({ detail }) => detail.session))].sort(),
+    "there are no sessions but those of tasks",
+  );
+  // A second round goes on in the session of the first.
+  assert.equal(bound.length, children.length, "no task was given a second session");
   for (const { id } of children) {
     const { body: below } = await server.request("GET", `/session/${id}/children`);
     assert.deepEqual(below, [], "nobody but the commander has children");
