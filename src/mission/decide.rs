@@ -122,6 +122,10 @@ impl<'a> Deciding<'a> {
             self.mission.stale = 0;
             self.mission.fingerprint = Some(fingerprint);
         }
+        let turns = self.world.settings.max_turns;
+        if self.mission.turns >= turns.get() {
+            return self.pause(format!("the commander got {turns} messages (option mission.maxTurns): {why}"));
+        }
         let most = self.world.settings.continuations.get();
         if self.mission.stale >= most {
             let trouble = self.turn().and_then(|turn| turn.trouble.clone());
@@ -142,9 +146,7 @@ fn bounds(deciding: &mut Deciding<'_>) {
     let settings = world.settings;
     let took = world.now.since(mission.since).as_secs();
     let used = world.tokens.saturating_sub(mission.spent);
-    let reason = if mission.turns > settings.max_turns.get() {
-        format!("the commander got {} messages (option mission.maxTurns)", settings.max_turns)
-    } else if used > settings.max_tokens.get() {
+    let reason = if used > settings.max_tokens.get() {
         format!("its tasks used {used} tokens (option mission.maxTokens: {})", settings.max_tokens)
     } else if took > u64::from(settings.max_time.get()) {
         format!("it took longer than {} s (option mission.maxTime)", settings.max_time)

@@ -71,7 +71,7 @@ fn cut_off(deciding: &mut Deciding<'_>) -> bool {
         return false;
     }
     let most = deciding.world.settings.continuations.get();
-    if deciding.mission.stale > most {
+    if deciding.mission.stale > most || deciding.mission.turns >= deciding.world.settings.max_turns.get() {
         deciding.pause("the commander does not answer".to_owned());
     } else {
         message.sent = false;
