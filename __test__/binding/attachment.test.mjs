@@ -53,19 +53,30 @@ after(async () => {
 
 test("the tools have names, words and schemas", () => {
   const tools = native.tools();
-  assert.ok(tools.length >= 7);
+  assert.ok(tools.length >= 8);
   for (const { name, description, schema } of tools) {
     assert.match(name, /^sortie_[a-z]+$/);
     assert.ok(description.length > 0);
     assert.equal(JSON.parse(schema).type, "object");
   }
-  const { commander, commanderPrompt, taskTemplate } = native.hostConfig();
-  for (const text of [commander, commanderPrompt, taskTemplate]) assert.ok(text.length > 0);
+  const { agent, command } = JSON.parse(native.hostConfig());
+  assert.deepEqual(Object.keys(agent).sort(), ["commander", "planner", "reviewer", "worker"]);
+  for (const { prompt, mode, permission } of Object.values(agent)) {
+    assert.ok(prompt.length > 0 && ["primary", "subagent"].includes(mode) && permission.task === "deny");
+  }
+  assert.deepEqual(Object.keys(command).sort(), ["mission", "pause", "resume", "stop", "task", "tasks"]);
+  assert.deepEqual([command.task.agent, command.task.template], ["commander", "$ARGUMENTS"]);
 });
 
 test("a call is answered, and an unknown tool is an error of the catalogue", async () => {
   assert.equal(await call(sound, "sortie_status"), "No tasks.");
-  assert.equal(await sound.table(), "No tasks in this project yet.");
+  const shown = (/** @type {string} */ name) => sound.command(name, "ses_caller", here.project, "");
+  assert.deepEqual(await shown("tasks"), { shown: "No tasks in this project yet." });
+  assert.match((await shown("mission")).shown ?? "", /^No missions in this project yet/);
+  for (const name of ["stop", "pause", "resume"]) assert.match((await shown(name)).shown ?? "", /error no-mission: /);
+  assert.match((await shown("task")).shown ?? "", /error nothing-open: /);
+  assert.match((await shown("nothing")).shown ?? "", /error unknown-tool: /);
+  assert.deepEqual([sound.system("ses_caller"), sound.compaction("ses_caller")], [[], null]);
   await assert.rejects(call(sound, "sortie_nothing"), /^Error: sortie error unknown-tool: .*sortie_nothing/);
   await assert.rejects(call(sound, "sortie_status", "["), /sortie error bad-arguments/);
   await assert.rejects(call(sound, "sortie_launch", LAUNCH), /sortie error unknown-agent: .*OpenCode knows build/);
@@ -83,7 +94,8 @@ test("after detach a call is not-attached, and a second detach is an error", asy
   const gone = /sortie error not-attached: /;
   await assert.rejects(to.detach(), gone);
   await assert.rejects(to.start(), gone);
-  await assert.rejects(to.table(), gone);
+  await assert.rejects(to.command("tasks", "ses_caller", here.project, ""), gone);
+  assert.deepEqual([to.system("ses_caller"), to.compaction("ses_caller")], [[], null]);
   await assert.rejects(to.settle("ses_caller"), gone);
   await assert.rejects(call(to, "sortie_status"), gone);
   to.abort(1);

@@ -18,6 +18,7 @@ export async function quietHost({ method, target }) {
   if (path === "/agent") return json([{ name: "build", mode: "primary", permission: [] }]);
   if (path === "/session/status") return json({});
   if (path.endsWith("/children") || path.endsWith("/message")) return json([]);
+  if (path.endsWith("/prompt_async")) return { status: 204, body: "" };
   if (method === "GET" && path.startsWith("/session/")) return json({ id: path.split("/")[2], directory: "/" });
   return { status: 404, body: JSON.stringify({ name: "NotFoundError", data: { message: `no ${path}` } }) };
 }

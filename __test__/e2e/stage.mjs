@@ -25,7 +25,9 @@ import { until } from "../../testkit/wait.mjs";
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
 
 /** The names of our tools. */
-export const TOOLS = ["launch", "status", "wait", "result", "send", "cancel", "retry"].map((name) => `sortie_${name}`);
+export const TOOLS = ["launch", "status", "wait", "result", "send", "cancel", "retry", "todo"].map(
+  (name) => `sortie_${name}`,
+);
 
 /** How long anything may take on a slow machine under load, ms. */
 export const PATIENCE = 60_000;

@@ -265,7 +265,7 @@ test("ends that come during a turn are told after it, together, in one message",
   assert.ok(messages[at].info.time.created >= messages[at - 1].info.time.completed);
 });
 
-test("our seven tools add at most 6 KB to a model request, and a task at the depth limit sees none of them", async () => {
+test("our tools add at most 6 KB to a model request, and a task at the depth limit sees none of them", async () => {
   const { parent, ids } = await parentOf([task("look at my tools", { say: "looked" })]);
   await parent.untilTold(ids);
   const [mine] = requestsIn(model, parent.id);

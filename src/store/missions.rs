@@ -63,7 +63,7 @@ pub trait Missions {
     fn mission_tag(&mut self, project: &ProjectKey) -> Result<String, StoreError>;
 
     /// How many tasks a session has launched since an instant other than for a mission, and how many of them have not
-    /// ended or were not told yet.
+    /// ended or are still to be told by a message. What a call answers is part of the turn that it is made in.
     ///
     /// # Errors
     /// [`StoreError`].

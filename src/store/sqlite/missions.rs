@@ -29,7 +29,7 @@ const OPEN: &str = "SELECT id, tag, session, home, over, rev, created_at, body F
 const ALL: &str = "SELECT id, tag, session, home, over, rev, created_at, body FROM missions \
     WHERE project = (SELECT id FROM projects WHERE key = ?1) ORDER BY +seq";
 const OWN: &str = "SELECT count(*), coalesce(sum(report IS NULL OR EXISTS ( \
-        SELECT 1 FROM reports WHERE reports.id = tasks.report AND settled_at IS NULL)), 0) FROM tasks \
+        SELECT 1 FROM reports WHERE reports.id = tasks.report AND settled_at IS NULL AND via = 'message')), 0) FROM tasks \
     WHERE +project = (SELECT id FROM projects WHERE key = ?1) AND parent_session = ?2 AND mission IS NULL \
     AND created_at >= ?3";
 const COUNT: &str = "SELECT count(*) FROM missions WHERE project = (SELECT id FROM projects WHERE key = ?1)";

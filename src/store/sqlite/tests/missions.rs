@@ -91,6 +91,12 @@ fn a_sessions_own_tasks_are_counted_until_they_are_told() {
     store.settle_report(report.id, true, NOW).unwrap();
     assert_eq!(own(&mut store), (2, 0));
     assert_eq!(store.own_tasks(&project(), "ses_parent", Timestamp(2)).unwrap(), (0, 0));
+    store.launch(&[task(4, instance(1), |_| ())]).unwrap();
+    let cancel = Change::Cancel { reason: crate::task::CancelReason::Request };
+    store.change(crate::store::fixture::id(4), Guard::Anyone, &cancel, None, NOW).unwrap();
+    let via = Via::Tool { message: "m".into(), call: "c".into() };
+    store.open_report(&project(), instance(1), "ses_parent", None, &via, 9, NOW).unwrap().unwrap();
+    assert_eq!(own(&mut store), (3, 0));
 }
 
 #[test]
