@@ -14,12 +14,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{handoff::cut, project::Project, report_text::label};
+use super::{
+    handoff::cut,
+    project::Project,
+    report_text::{duration, label},
+};
 use crate::{
     mission::News,
     opencode::{Toast, ToastVariant},
     store::{Filter, StoreError},
-    task::{StateName, Task},
+    task::{StateName, Task, TaskState, Waiting},
 };
 
 /// At most one toast in this time about tasks that ended well, unless everything is done. While tasks are open it
@@ -32,6 +36,9 @@ const URGENT_GAP: Duration = Duration::from_secs(3);
 
 /// The most bytes of a reason in a toast.
 const REASON: usize = 300;
+
+/// A task that waits for less is not told as waiting.
+const QUEUED: Duration = Duration::from_secs(2);
 
 /// How long a first note waits for company.
 const GATHER: Duration = Duration::from_millis(150);
@@ -129,7 +136,7 @@ pub async fn show(project: Weak<Project>, mut notes: mpsc::UnboundedReceiver<Not
             // The last end need not wait for the gap.
             if until > Instant::now() + GATHER && ends(&group) > 0 {
                 let Some(project) = project.upgrade() else { return };
-                if open_tasks(&project).await == Some(0) {
+                if open_tasks(&project).await.is_some_and(|open| open.all == 0) {
                     until = Instant::now() + GATHER;
                 }
             }
@@ -152,7 +159,7 @@ pub async fn show(project: Weak<Project>, mut notes: mpsc::UnboundedReceiver<Not
         }
         // All done: what comes next is a new story.
         gap = match open {
-            Some(0) => GAP,
+            Some(Open { all: 0, .. }) => GAP,
             _ if shown.is_none() => gap,
             _ => (gap * 2).min(LONGEST_GAP),
         };
@@ -166,9 +173,28 @@ fn is_urgent(note: &Note) -> bool {
         && !matches!(note, Note::Mission(_, News::Progress { .. }))
 }
 
-async fn open_tasks(project: &Project) -> Option<usize> {
+/// The tasks that have not ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Open {
+    /// How many.
+    pub all: usize,
+    /// How many of them wait for a free slot, and for nothing else.
+    pub queued: usize,
+    /// How long the first of these has waited.
+    pub longest: Duration,
+}
+
+async fn open_tasks(project: &Project) -> Option<Open> {
     let (states, home) = (StateName::OPEN.to_vec(), Some(project.core.instance));
-    project.tasks(Filter { states, home, ..Filter::default() }).await.ok().map(|open| open.len())
+    let open = project.tasks(Filter { states, home, ..Filter::default() }).await.ok()?;
+    let now = project.core.clock.now();
+    let waits = open.iter().filter(|task| task.spec.depends_on.is_empty()).filter_map(|task| match task.state {
+        TaskState::Pending { since, waiting: Waiting::Turn } => Some(now.since(since)),
+        _ => None,
+    });
+    // One that was launched just now is about to start.
+    let waits: Vec<_> = waits.filter(|wait| *wait >= QUEUED).collect();
+    Some(Open { all: open.len(), queued: waits.len(), longest: waits.iter().max().copied().unwrap_or_default() })
 }
 
 fn ends(group: &[Note]) -> usize {
@@ -177,7 +203,7 @@ fn ends(group: &[Note]) -> usize {
 
 /// One toast for a group of notes.
 #[must_use]
-pub fn text(group: &[Note], open: Option<usize>) -> Toast {
+pub fn text(group: &[Note], open: Option<Open>) -> Toast {
     let count = |wanted: StateName| {
         group.iter().filter(|note| matches!(note, Note::Ended { state, .. } if *state == wanted)).count()
     };
@@ -209,11 +235,15 @@ pub fn text(group: &[Note], open: Option<usize>) -> Toast {
             _ => lines.push(counted(number, what)),
         }
     }
-    let all_done = ends(group) > 0 && open == Some(0);
+    let all_done = ends(group) > 0 && open.is_some_and(|open| open.all == 0);
     match open {
-        Some(0) if all_done => lines.push("all done".to_owned()),
-        Some(open) if ends(group) > 0 => lines.push(format!("{open} open")),
+        Some(_) if all_done => lines.push("all done".to_owned()),
+        Some(open) if ends(group) > 0 => lines.push(format!("{} open", open.all)),
         _ => {}
+    }
+    if let Some(open) = open.filter(|open| open.queued > 0) {
+        let waits = counted(open.queued, if open.queued == 1 { "waits" } else { "wait" });
+        lines.push(format!("{waits} in the queue for {}", duration(open.longest)));
     }
     let any = |is_so: fn(&Note) -> bool| group.iter().any(is_so);
     let trouble = any(|note| matches!(note, Note::Trouble(_) | Note::Mission(_, News::Failed { .. })));
@@ -274,21 +304,24 @@ mod tests {
     fn a_group_is_one_toast() {
         let group =
             [Note::Launched(2), ended(StateName::Complete, "a"), Note::Launched(1), ended(StateName::Failed, "b")];
-        let toast = text(&group, Some(1));
+        let open = Open { all: 1, ..Open::default() };
+        let toast = text(&group, Some(open));
         assert_eq!(toast.message, "3 tasks started\na complete\nb failed\n1 open");
+        let queued = Open { all: 3, queued: 2, longest: Duration::from_millis(12_300) };
+        assert!(text(&group, Some(queued)).message.ends_with("3 open\n2 tasks wait in the queue for 12.3s"));
         assert_eq!(toast.variant, ToastVariant::Error);
     }
 
     #[test]
     fn the_last_end_says_so() {
         let group: Vec<_> = (0..50).map(|n| ended(StateName::Complete, &n.to_string())).collect();
-        let toast = text(&group, Some(0));
+        let toast = text(&group, Some(Open::default()));
         assert_eq!((toast.message.as_str(), toast.variant), ("50 tasks complete\nall done", ToastVariant::Success));
     }
 
     #[test]
     fn what_waits_for_the_user_is_a_warning() {
-        let toast = text(&[Note::Asks(1), Note::Resumed(2)], Some(3));
+        let toast = text(&[Note::Asks(1), Note::Resumed(2)], Some(Open { all: 3, ..Open::default() }));
         assert_eq!(toast.message, "1 task interrupted and wait for you: /tasks\n2 tasks resumed after a restart");
         assert_eq!(toast.variant, ToastVariant::Warning);
     }
