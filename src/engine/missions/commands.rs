@@ -1,6 +1,8 @@
 //! What people say to a mission: begin, stop, stand still, go on, tell.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{act, book::Driven, gather};
 use crate::{
@@ -15,6 +17,10 @@ use crate::{
 
 /// The longest goal, in bytes: as long as a prompt of a task.
 const MAX_GOAL: usize = 64 * 1024;
+
+/// How long an edit of the file may take to be taken in, and how often that is looked at.
+const TAKEN_IN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How often a step is decided anew when somebody else was first.
 const TRIES: usize = 20;
@@ -31,9 +37,8 @@ impl Attachment {
             let message = format!("the request has {} bytes, at most {MAX_GOAL}", goal.len());
             return Err(Fault::new(Code::TextTooLong, message));
         }
-        let read = gather::todo(project).await?;
         let adopts = goal.is_empty();
-        if adopts && !read.document.items().iter().any(|item| item.mission.is_none() && item.status.is_open()) {
+        if adopts && !has_open_items(project).await? {
             return Err(Fault::new(Code::NothingOpen, "nothing was asked for, and TODO.md has no open items"));
         }
         let goal = if adopts { "Do the open items of TODO.md.".to_owned() } else { goal.to_owned() };
@@ -306,6 +311,24 @@ fn heading(goal: &str) -> String {
     const LONGEST: usize = 80;
     let line = goal.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     line[..crate::fault::floor(line, LONGEST)].trim().to_owned()
+}
+
+/// Whether TODO.md has open items that no mission's heading stands over. What was written into the file just now is
+/// waited for.
+async fn has_open_items(project: &Project) -> Result<bool, Fault> {
+    let file = Path::new(project.key.as_str()).join(&project.options.todo);
+    let until = Instant::now() + TAKEN_IN;
+    loop {
+        let read = gather::todo(project).await?;
+        if read.document.items().iter().any(|item| item.mission.is_none() && item.status.is_open()) {
+            return Ok(true);
+        }
+        if Instant::now() >= until || !file.is_file() {
+            return Ok(false);
+        }
+        project.todo.notify_one();
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// A step that only changes the mission.
