@@ -72,6 +72,9 @@ export async function serve(sandbox, { env, cwd = sandbox.project, args = [], ti
     throw error;
   });
 
+  // The port may be that of a server which ended just now, and a connection to it still be kept for the next request.
+  await until(async () => (await fetch(`${url}/global/health`)).ok, { timeoutMs, everyMs: 5, what: "its health" });
+
   /** @type {Set<EventStream>} */
   const streams = new Set();
   const closing = (/** @type {() => Promise<Exit>} */ end) => () => {
@@ -216,6 +219,9 @@ async function request(base, method, path, { query = {}, body, directory, timeou
     method,
     signal: AbortSignal.timeout(timeoutMs),
     ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+  }).catch((error) => {
+    // "fetch failed" alone names neither.
+    throw new Error(`${method} ${url.pathname}: ${error.cause ?? error}`, { cause: error });
   });
   const text = await response.text();
   return { status: response.status, body: parse(text) };
