@@ -125,6 +125,8 @@ test("/pause stops the workers at once, and after /resume they go on in their se
     what: "the other items to be done",
   });
   await enter(tui, "/pause ");
+  // What is typed before a command is answered is lost.
+  await tui.waitForText(/is paused\./, PATIENCE);
   await enter(tui, "/mission ");
   const screen = await tui.waitForText(/paused in execute: /, PATIENCE);
   assert.match(screen, /Correct tons in toKilos/);
@@ -155,6 +157,7 @@ test("/stop ends the mission and its workers for good", { skip, timeout }, async
   await enter(tui, `/task ${GOAL}`);
   await until(held.isReached, { timeoutMs: MISSION_MS, what: "the worker to be at work" });
   await enter(tui, "/stop ");
+  await tui.waitForText(/is stopped/, PATIENCE);
   await enter(tui, "/mission ");
   const screen = await tui.waitForText(/^.*stopped · .*/m, PATIENCE);
   assert.doesNotMatch(screen, /works|is reviewed/);
@@ -175,13 +178,14 @@ test("/stop ends the mission and its workers for good", { skip, timeout }, async
 test("a person's message in between is answered, and the mission goes on", { skip, timeout }, async (t) => {
   const { tui, directory } = await stage(t, "between", { checks: [CHECK] }, (directory) => {
     const held = gate(join(directory, ".opencode"), "between");
-    model.on(/how is it going/, () => {
-      held.open();
-      return { say: "QUITE WELL" };
-    });
     return {
-      direct: ({ role, item }) =>
-        role === "worker" && item?.key === "weight" && !held.isReached() ? held.step : undefined,
+      direct: ({ role, item, request }) => {
+        if (role === "commander" && request.lastUser === "how is it going") {
+          held.open();
+          return { say: "QUITE WELL" };
+        }
+        return role === "worker" && item?.key === "weight" && !held.isReached() ? held.step : undefined;
+      },
     };
   });
   await enter(tui, `/task ${GOAL}`);
