@@ -7,6 +7,7 @@ use super::{
     names,
 };
 use crate::{
+    agent::COMMANDER,
     engine::{
         project::Project,
         reports::{self},
@@ -202,7 +203,8 @@ pub async fn send(project: &Project, mission: &Mission) -> Result<bool, ClientEr
     }
     let voice = project.sessions.voice(&client, &mission.directory, &session).await?;
     let prompt = Prompt {
-        agent: voice.agent,
+        // A session that its first prompt never reached speaks as nobody yet.
+        agent: voice.agent.or_else(|| Some(COMMANDER.to_owned())),
         model: voice.model,
         variant: voice.variant,
         synthetic: true,

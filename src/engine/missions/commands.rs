@@ -111,6 +111,7 @@ impl Attachment {
     /// [`Code::NoMission`] if there is nothing to stop, or the store's.
     pub async fn stop_mission(&self, session: &SessionId) -> Result<String, Fault> {
         let project = &self.project;
+        let before = project.missions.of_session(session.as_str());
         let stopped = self
             .change(session, |mission, read| {
                 let mut mission = mission.clone();
@@ -119,6 +120,7 @@ impl Attachment {
                 let open = words::scope(&read.document, &mission).filter(begun).filter_map(|item| item.id.clone());
                 let todo = open.map(|id| Operation::set(id, Status::Pending)).collect();
                 (mission.end, mission.phase) = (Some(End::Stopped), Phase::Done);
+                mission.works.retain(|_, work| work.stage.racers().is_empty());
                 Some(Step { todo, ..plain(mission, "stop") })
             })
             .await;

@@ -190,12 +190,27 @@ async fn stopping_ends_everything_at_once_and_leaves_the_items_open() {
     assert!(said.contains("Mission m1 is stopped, 1 task cancelled"), "{said}");
     rig.until(&[&life], secs(10), "the end", async || rig.host.busy().is_empty()).await;
     assert_eq!((rig.mission().end, rig.statuses()), (Some(End::Stopped), vec![Status::Pending; 2]));
+    let text = life.at.missions_text(&rig.parent).await.unwrap();
+    assert!(text.contains("\nstopped · ") && !text.contains("works"), "{text}");
     let runs = rig.host.model_runs();
     rig.pass(&life, secs(60)).await;
     assert_eq!((rig.host.model_runs(), rig.told_commander().len()), (runs, 0));
     let fault = life.at.stop_mission(&rig.parent).await.unwrap_err();
     assert_eq!(fault.code, crate::fault::Code::NoMission);
     rig.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commander_whose_prompt_never_came_is_told_what_was_asked() {
+    let rig = Rig::new(model).await;
+    let life = rig.start().await;
+    rig.write_todo(&life, "## goal {mission: m1}\n- [ ] t1: one\n").await;
+    // The host dies between the command and its prompt.
+    life.at.begin_mission(&rig.parent, DIR, "make it so").await.unwrap();
+    rig.over(&life).await;
+    assert_eq!(rig.mission().end, Some(End::Complete));
+    let spoke = rig.host.messages(&rig.parent).iter().all(|message| message["info"]["agent"] == "commander");
+    assert!(spoke, "{:?}", rig.host.messages(&rig.parent));
 }
 
 #[tokio::test(start_paused = true)]
