@@ -1,0 +1,21 @@
+// @ts-check
+/**
+ * Numbers at random that a seed repeats.
+ * @module
+ */
+
+/**
+ * Mulberry32.
+ *
+ * @param {number} seed
+ * @returns {() => number} Each time a number from 0 to below 1.
+ */
+export function mulberry32(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
