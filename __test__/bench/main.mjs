@@ -12,9 +12,10 @@ import { latency } from "./latency.mjs";
 import { parallel } from "./parallel.mjs";
 import { startup } from "./startup.mjs";
 import { table } from "./stats.mjs";
+import { todo } from "./todo.mjs";
 
 /** @type {Record<string, import("./hosts.mjs").Group>} */
-const GROUPS = { size, launch, latency, parallel, startup, idle };
+const GROUPS = { size, launch, todo, latency, parallel, startup, idle };
 
 const HELP = `npm run bench [-- options]
 
