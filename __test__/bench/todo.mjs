@@ -25,7 +25,7 @@ export async function todo(bench) {
   const among = await changes(bench, WRITERS, bench.quick ? 40 : 250);
   const imports = await importing(bench, bench.quick ? 20 : 100);
   const reads = await reading(bench, bench.quick ? 10 : 50);
-  const note = "baseline: a file of the same bytes, written and synced";
+  const note = "baseline: 4 KiB appended to a file and synced, which each change has to wait for as well";
   return [
     row(`a change of TODO.md, ${ITEMS} items`, "ms", alone.times, { most: 1, baseline: alone.synced, note }),
     row(`a change that is not made, ${ITEMS} items`, "ms", alone.refused, {
