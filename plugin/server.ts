@@ -72,11 +72,24 @@ function honest(_key: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
 }
 
+/** Whether a value has fields that can be merged. */
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The permissions of an agent, where both have some: the host gives every agent of the user's an empty set. */
+function permissions(ours: object, theirs: object = {}) {
+  const own = "permission" in ours ? ours.permission : undefined;
+  const given = "permission" in theirs ? theirs.permission : undefined;
+  return isRecord(own) && isRecord(given) ? { permission: { ...own, ...given } } : {};
+}
+
 /** Our entries under the user's own of the same names. */
 function overlaid<T extends object>(ours: Record<string, T>, users: Record<string, T | undefined> = {}) {
   const merged: Record<string, T> = {};
   for (const [name, theirs] of Object.entries(users)) if (theirs !== undefined) merged[name] = theirs;
-  for (const [name, own] of Object.entries(ours)) merged[name] = { ...own, ...merged[name] };
+  for (const [name, own] of Object.entries(ours))
+    merged[name] = { ...own, ...merged[name], ...permissions(own, merged[name]) };
   return merged;
 }
 

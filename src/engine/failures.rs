@@ -17,6 +17,13 @@ pub fn session_lost() -> Failure {
     error(ErrorClass::SessionLost, "its session no longer exists")
 }
 
+/// The host knows no such agent, but these. It would say so with a trace of its own code.
+#[must_use]
+pub fn unknown_agent(name: &str, known: &[&str]) -> Failure {
+    let name = super::handoff::cut(name, 100);
+    error(ErrorClass::Invalid, format!("its agent is `{name}`; OpenCode knows {}", known.join(", ")))
+}
+
 /// The run went idle and there is no answer.
 #[must_use]
 pub fn no_answer() -> Failure {

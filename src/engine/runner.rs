@@ -161,6 +161,9 @@ impl Runner {
     /// The run itself; leaves only by an [`End`].
     async fn drive(&mut self, ids: (MessageId, PartId)) -> Result<std::convert::Infallible, End> {
         let used_before = self.task.session().is_some();
+        if !used_before {
+            self.check_agent().await?;
+        }
         let session = self.session(&ids.0).await?;
         self.project.route(session.clone(), self.task.id);
         if used_before {
@@ -247,6 +250,26 @@ impl Runner {
         let sessions = self.sessions.clone();
         let messages = self.attend(sessions.messages(session)).await??;
         Ok(self.monitor.look(messages))
+    }
+
+    /// The agent must be one that the host knows: an item of a plan may name any. An unknown one is asked for once more:
+    /// agents can be added.
+    async fn check_agent(&mut self) -> Result<(), End> {
+        let (project, name) = (Arc::clone(&self.project), self.task.spec.agent.clone());
+        for fresh in [false, true] {
+            let agents = self.attend(project.agents(fresh)).await??;
+            let mut known: Vec<_> =
+                agents.iter().filter(|agent| !agent.hidden).map(|agent| agent.name.as_str()).collect();
+            if known.contains(&name.as_str()) {
+                return Ok(());
+            }
+            if fresh {
+                known.retain(|name| *name != agent::COMMANDER);
+                known.sort_unstable();
+                return Err(End::Failed(failures::unknown_agent(&name, &known)));
+            }
+        }
+        Ok(())
     }
 
     /// The session of this run: the one noted, one that was made but not noted, or a new one.

@@ -119,9 +119,9 @@ fn plan(deciding: &mut Deciding<'_>) {
             deciding.say(MessageKind::GoOn, why, words::go_on);
         }
         // Errands that needed no plan, and were told of.
-        None if own.all > 0 => finish(deciding),
+        None if own.all > 0 => no_plan(deciding),
         None => launch_planner(deciding),
-        Some(_) if is_answered(deciding, MessageKind::NoPlan) => finish(deciding),
+        Some(_) if is_answered(deciding, MessageKind::NoPlan) => no_plan(deciding),
         Some(planner) => {
             let said = match planner {
                 TaskView::Complete(text) | TaskView::Failed(text) | TaskView::Cancelled(text) => text.clone(),
@@ -129,6 +129,17 @@ fn plan(deciding: &mut Deciding<'_>) {
             };
             deciding.say(MessageKind::NoPlan, "nothing is planned", |mission| words::no_plan(mission, &said));
         }
+    }
+}
+
+/// Nothing came to the plan: what was planned before goes on, and without that the mission is over.
+fn no_plan(deciding: &mut Deciding<'_>) {
+    let (_, open, failed, _) = words::tally(deciding.world.todo, &deciding.mission);
+    if open + failed > 0 {
+        deciding.word = "planned";
+        deciding.mission.phase = Phase::Execute;
+    } else {
+        finish(deciding);
     }
 }
 

@@ -50,7 +50,8 @@ impl Attachment {
                     mission.goal = format!("{}\n\nAsked later:\n{goal}", mission.goal);
                     mission.goal.truncate(crate::fault::floor(&mission.goal, MAX_GOAL));
                     mission.adopts |= adopts;
-                    mission.planned = words::scope(&read.document, &mission).count();
+                    // Open items that people wrote are a plan.
+                    mission.planned = if adopts { 0 } else { words::scope(&read.document, &mission).count() };
                     (mission.phase, mission.planner, mission.message, mission.checked) =
                         (Phase::Plan, None, None, None);
                     go_on(&mut mission, project);

@@ -20,7 +20,7 @@ use crate::{
         fake::{Fault, Script, Step},
     },
     store::{Filter, Store},
-    task::StateName,
+    task::{StateName, TaskSpec, TaskState},
 };
 
 const STATUS: &str = "GET /session/status";
@@ -134,6 +134,20 @@ async fn a_task_that_is_interrupted_and_claimed_again_at_once_is_still_heard() {
     assert!(life.at.interrupt(task));
     let done = async || life.state(task).await == StateName::Complete;
     rig.until(&[&life], secs(4), "the end of the second run", done).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_the_host_does_not_know_is_named_and_never_replaced() {
+    let rig = Rig::new(|_| Script::say("done")).await;
+    let life = rig.start().await;
+    let spec = TaskSpec { agent: "nobody".to_owned(), max_attempts: 3, ..rig.spec("x") };
+    let task = life.launch(vec![spec]).await[0];
+    let failed = rig.end_of(&life, task).await;
+    let TaskState::Failed { failure, .. } = &failed.state else { panic!("{:?}", failed.state) };
+    assert_eq!(
+        (failed.attempt, failure.message.as_str()),
+        (1, "its agent is `nobody`; OpenCode knows build, general, plan")
+    );
 }
 
 #[tokio::test(start_paused = true)]

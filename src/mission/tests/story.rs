@@ -87,6 +87,23 @@ fn errands_of_the_commanders_own_need_no_plan() {
 }
 
 #[test]
+fn nothing_new_planned_leaves_what_was_planned_before() {
+    for own in [Own::default(), Own { all: 1, open: 0 }] {
+        let mut play = Play::new(PLAN);
+        play.decide();
+        play.decide();
+        assert_eq!(play.mission.phase, Phase::Execute);
+        // As asked again: what stands there was planned before.
+        play.own = own;
+        play.mission.planned = 3;
+        play.mission.phase = Phase::Plan;
+        play.play();
+        assert_eq!(play.mission.end, Some(End::Complete));
+        assert_eq!(play.news.last(), Some(&News::Complete { done: 3, given_up: 0 }));
+    }
+}
+
+#[test]
 fn a_rejection_goes_back_to_the_same_session_with_the_reasons() {
     let mut play = Play::new(PLAN);
     play.cast = Box::new(|launch, before| match (launch.key.as_str(), before) {
