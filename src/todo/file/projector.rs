@@ -107,7 +107,6 @@ pub struct Projector {
     name: String,
     turn: String,
     olds: Olds,
-    swept: bool,
     /// What stands in the file and is not settled yet, and since when; no stamp for a file that is gone.
     unsettled: Option<(Option<Stamp>, Duration)>,
     trouble: Option<String>,
@@ -131,7 +130,7 @@ impl Projector {
     pub fn new(config: Config) -> Self {
         let name = config.file.to_string_lossy().into_owned();
         let turn = format!("todo-{}", &todo_hash(format!("{}\0{name}", config.project.as_str()).as_bytes())[..32]);
-        Self { config, name, turn, olds: Olds::default(), swept: false, unsettled: None, trouble: None }
+        Self { config, name, turn, olds: Olds::default(), unsettled: None, trouble: None }
     }
 
     /// Where the file really is.
@@ -174,12 +173,10 @@ impl Projector {
             return Ok(round);
         };
         let mut looker = Looker { access, clock, now, path: &path };
-        if !self.swept {
-            self.swept = true;
-            match leftovers(&path) {
-                Ok(left) => self.olds.find(left, now),
-                Err(error) => tracing::warn!(%error, "what an earlier process left beside TODO.md was not found"),
-            }
+        // Each time: a process may end at any moment, and somebody may still write into what it replaced.
+        match leftovers(&path) {
+            Ok(left) => self.olds.find(left, now),
+            Err(error) => tracing::warn!(%error, "what other processes left beside TODO.md was not found"),
         }
         self.look_after_olds(&mut looker, &mut round)?;
         for _ in 0..LOOKS {
@@ -376,7 +373,10 @@ impl Projector {
     fn keep(&mut self, path: &Path, old: &Old, why: Accident, hash: &str, round: &mut Round) {
         match keep_aside(&old.path, path, hash) {
             Ok(aside) => round.notes.push(Note::KeptAside { why, path: Some(aside) }),
-            Err(error) => self.trouble(round, format!("{} could not be renamed: {error}", old.path.display())),
+            Err(error) => {
+                self.olds.leave(&old.path);
+                self.trouble(round, format!("{} could not be renamed: {error}", old.path.display()));
+            }
         }
     }
 
@@ -429,7 +429,10 @@ impl Projector {
             // It is looked after as if it had been replaced just now: who wrote into it may go on.
             match rename(&old, looker.path, &text.stamp.hash) {
                 Ok(old) => self.olds.add(old, looker.now),
-                Err(error) => tracing::warn!(%error, "a replaced file stays until the next start"),
+                Err(error) => {
+                    self.olds.leave(&old.path);
+                    tracing::warn!(%error, "a replaced file stays until the next start");
+                }
             }
             looker.set_file(&self.config.project, &name, TodoFile::default())?;
         }

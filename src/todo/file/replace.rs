@@ -185,7 +185,8 @@ pub fn keep_aside(old: &Path, path: &Path, bytes_hash: &str) -> io::Result<PathB
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// What processes that died left beside the file: replaced files, and texts of ours, which are removed.
+/// The replaced files beside the file, whoever replaced them. Texts that processes left that died are removed: with the
+/// turn held, nobody is about to show one.
 ///
 /// # Errors
 /// The directory cannot be read.

@@ -290,6 +290,48 @@ fn who_writes_into_the_replaced_file_is_heard() {
 }
 
 #[test]
+fn who_writes_into_a_file_replaced_by_a_process_that_ended_is_heard_by_another() {
+    use std::io::Write;
+    let mut bench = Bench::new();
+    bench.commit_and_show(FOUR);
+    let mut open = fs::OpenOptions::new().append(true).open(bench.path()).unwrap();
+    let done = FOUR.replace("[ ] t1", "[x] t1");
+    bench.commit(&done);
+    let mut second = projector(bench.dir.path());
+    assert!(second.round(&mut bench.store, &bench.clock, bench.now, true).unwrap().showed);
+    drop(second);
+    // The other one has long had its first look, and hears of the replaced file.
+    assert!(bench.look().wait.is_some());
+    open.write_all(b"- [ ] five\n").unwrap();
+    assert_eq!(bench.settle(), [Note::Imported(3)]);
+    assert_eq!(bench.text(), format!("{done}- [ ] t5: five\n"));
+    assert_eq!(bench.others(), [""; 0]);
+}
+
+#[test]
+fn a_replaced_file_is_left_to_the_process_that_replaced_it_while_that_lives() {
+    use std::io::Write;
+    let mut bench = Bench::new();
+    bench.commit_and_show(FOUR);
+    // Somebody empties it and takes their time.
+    let mut open = fs::File::create(bench.path()).unwrap();
+    bench.look();
+    bench.pass(Duration::from_secs(1));
+    assert!(bench.look().showed);
+    let mut second = projector(bench.dir.path());
+    let mut look = |bench: &mut Bench| second.round(&mut bench.store, &bench.clock, bench.now, true).unwrap();
+    look(&mut bench);
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(look(&mut bench).notes, []);
+    open.write_all(format!("{FOUR}- [ ] five\n").as_bytes()).unwrap();
+    assert_eq!(look(&mut bench).notes, []);
+    bench.settle();
+    look(&mut bench);
+    assert_eq!((bench.text(), bench.head().0), (format!("{FOUR}- [ ] t5: five\n"), 2));
+    assert_eq!(bench.others(), [""; 0]);
+}
+
+#[test]
 fn a_crash_at_any_step_leaves_nothing_to_be_taken_for_an_edit_and_loses_none() {
     let path = ".opencode/todo.md";
     let known = |rev, text: &str| Some(Known { rev, hash: todo_hash(text.as_bytes()) });
