@@ -146,7 +146,7 @@ async fn an_agent_that_the_host_does_not_know_is_named_and_never_replaced() {
     let TaskState::Failed { failure, .. } = &failed.state else { panic!("{:?}", failed.state) };
     assert_eq!(
         (failed.attempt, failure.message.as_str()),
-        (1, "its agent is `nobody`; OpenCode knows build, general, plan")
+        (1, "its agent is `nobody`; OpenCode knows build, general, plan, planner, reviewer, worker")
     );
 }
 
