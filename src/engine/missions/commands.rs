@@ -130,11 +130,12 @@ impl Attachment {
             Err(fault) if fault.code == Code::NoMission => None,
             Err(fault) => return Err(fault),
         };
-        if let Some(driven) = &stopped {
-            for tree in
-                driven.mission.works.values().flat_map(|work| work.stage.racers()).filter_map(|it| it.tree.as_ref())
-            {
-                super::errands::drop_tree(project, tree.path.clone());
+        // Nobody works in them any more, and nobody will look after them.
+        if let Some(Driven { mission, .. }) = before.filter(|_| stopped.is_some()) {
+            let racers = mission.works.values().flat_map(|work| work.stage.racers());
+            let trees = racers.filter_map(|racer| racer.tree.as_ref()).map(|tree| &tree.path);
+            for path in trees.chain(&mission.litter) {
+                super::errands::drop_tree(project, path.clone());
             }
         }
         let states = StateName::OPEN.to_vec();

@@ -17,6 +17,9 @@ use crate::{
 /// What a task answers.
 pub type Cast = Box<dyn FnMut(&Launch, usize) -> TaskView>;
 
+/// What an errand comes to.
+pub type Fate = Box<dyn FnMut(&Errand) -> Result<String, String>>;
+
 /// What the commander does about a message.
 pub type Commands = Box<dyn FnMut(&Message, &Document) -> Vec<Operation>>;
 
@@ -40,7 +43,7 @@ pub struct Play {
     pub cast: Cast,
     pub commands: Commands,
     /// What an errand comes to.
-    pub fate: Box<dyn FnMut(&Errand) -> Result<String, String>>,
+    pub fate: Fate,
     pub steps: usize,
 }
 

@@ -299,9 +299,8 @@ fn an_item_that_is_too_large_is_split_into_parts_of_its_own() {
 #[test]
 fn splits_are_bounded_in_depth_and_number() {
     let mut play = Play::new("## x {mission: m1}\n- [ ] t1: one\n");
-    play.cast = Box::new(|launch, before| match launch.key.starts_with("review-") {
-        true => diligent(launch, before),
-        false => complete("SPLIT:\n- a\n- b"),
+    play.cast = Box::new(|launch, before| {
+        if launch.key.starts_with("review-") { diligent(launch, before) } else { complete("SPLIT:\n- a\n- b") }
     });
     play.play();
     // 1 + 2 + 4: those of the deepest level are told to do it as it is.
@@ -310,7 +309,7 @@ fn splits_are_bounded_in_depth_and_number() {
     assert!(told[1].prompt.contains("cannot be split again"), "{}", told[1].prompt);
 
     let mut play = Play::new("## x {mission: m1}\n- [ ] t1: one\n");
-    let many = (0..11).map(|n| format!("- part {n}\n")).collect::<String>();
+    let many = "- part\n".repeat(11);
     play.cast = Box::new(move |launch, before| match (launch.key.as_str(), before) {
         ("t1", 0) => complete(&format!("SPLIT:\n{many}")),
         _ => diligent(launch, before),
@@ -484,7 +483,7 @@ fn items_of_others_are_left_alone_unless_they_are_adopted() {
 
 #[test]
 fn quarters_are_told_once() {
-    let items: String = (1..=8).map(|n| format!("- [ ] t{n}: item {n}\n")).collect();
+    let items = (1..=8).map(|n| format!("- [ ] t{n}: item")).collect::<Vec<_>>().join("\n");
     let mut play = Play::new(&format!("## x {{mission: m1}}\n{items}"));
     play.play();
     let progress: Vec<_> = play.news.iter().filter(|news| matches!(news, News::Progress { .. })).collect();
