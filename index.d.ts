@@ -135,6 +135,9 @@ export declare function nativeBytes(): number
 /** Panics, to prove that the host lives on. */
 export declare function panicForTests(): void
 
+/** Reads a TODO.md and prints it again: the same text. For benchmarks of the parser. */
+export declare function reprintTodo(text: string): string
+
 /**
  * Bytes of the stream of events, as they came.
  *

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { SortieAttachment, attach, holdStoreForTests, hostConfig, journal, nativeBytes, panicForTests, streamChunk, streamClosed, streamOpened, tools, wantedEvents } = nativeBinding
+const { SortieAttachment, attach, holdStoreForTests, hostConfig, journal, nativeBytes, panicForTests, reprintTodo, streamChunk, streamClosed, streamOpened, tools, wantedEvents } = nativeBinding
 export { SortieAttachment }
 export { attach }
 export { holdStoreForTests }
@@ -781,6 +781,7 @@ export { hostConfig }
 export { journal }
 export { nativeBytes }
 export { panicForTests }
+export { reprintTodo }
 export { streamChunk }
 export { streamClosed }
 export { streamOpened }

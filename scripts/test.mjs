@@ -45,7 +45,7 @@ if (wants("e2e")) {
     minutes: 5,
   });
   const files = testFiles("__test__/e2e");
-  await phase("end to end", process.execPath, [...nodeArgs(2), ...files], { files, read: nodeTest, minutes: 20 });
+  await phase("end to end", process.execPath, [...nodeArgs(2), ...files], { files, read: nodeTest, minutes: 35 });
 }
 
 console.log(

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { startCrew } from "../../testkit/crew.mjs";
 import { until } from "../../testkit/wait.mjs";
-import { attach } from "../binding/harness.mjs";
+import { attach, native } from "../binding/harness.mjs";
 import { board, FILE } from "../binding/todo-board.mjs";
 import { ROOT } from "./hosts.mjs";
 import { row } from "./stats.mjs";
@@ -37,8 +37,11 @@ export async function todo(bench) {
       note: `from the call to its answer, the turns of the others included; ${Math.round(among.rate)} changes a second by all, ${Math.round(alone.rate)} by one alone`,
     }),
     row("an edit by hand → its revision", "ms", imports, { most: 100, of: "p99" }),
-    row(`ready items of ${MANY}`, "ms", reads, {
+    row(`parse and print ${MANY} items`, "ms", reprinting(bench.quick ? 20 : 100), {
       most: 20,
+      note: "across the boundary and back, the text's two copies included",
+    }),
+    row(`ready items of ${MANY}`, "ms", reads, {
       note: "the tool's call: read from the store, parsed, told apart, told in 16 KiB",
     }),
   ];
@@ -112,6 +115,16 @@ async function changes(bench, writers, rounds) {
   bench.say(`todo: ${writers} × ${rounds} changes in ${Math.round(performance.now() - from)} ms`);
   const times = all("times");
   return { times, calls: all("calls"), refused: all("refused"), synced: all("synced"), rate: times.length / seconds };
+}
+
+/** @param {number} rounds @returns {number[]} */
+function reprinting(rounds) {
+  const long = text(MANY);
+  return Array.from({ length: rounds }, () => {
+    const from = performance.now();
+    if (native.reprintTodo(long) !== long) throw new Error("what was printed is not what was read");
+    return performance.now() - from;
+  });
 }
 
 /** @param {import("./hosts.mjs").Bench} bench @param {number} rounds @returns {Promise<number[]>} */

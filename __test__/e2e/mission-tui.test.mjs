@@ -241,8 +241,12 @@ for (const { phase, mission = { checks: [CHECK] }, direct } of PHASES) {
     for (const item of ITEMS) assert.equal(markOf(directory, item), "x", item.key);
     assert.equal(cast.sessions("planner").length, 1);
     for (const { key } of ITEMS) assert.equal(cast.sessions("worker", key).length, 1, key);
-    await enter(again, "/mission ");
-    const screen = await again.waitForText(/complete · 8 done, 0 open, 0 failed/, PATIENCE);
-    assert.doesNotMatch(screen, /Unexpected server error/);
+    // The report is on the screen a moment before its turn is over, and the mission with it.
+    const isComplete = async () => {
+      await enter(again, "/mission ");
+      return /complete · 8 done, 0 open, 0 failed/.test(await again.waitForText(/· 8 done, 0 open/, PATIENCE));
+    };
+    await until(isComplete, { timeoutMs: MISSION_MS, everyMs: 1_000, what: "the mission to be complete" });
+    assert.doesNotMatch(await again.screen(), /Unexpected server error/);
   });
 }

@@ -12,6 +12,7 @@ use crate::{
     fault::Fault,
     store::{Durability, Home, JournalRow, SqliteStore, Store},
     task::ProjectKey,
+    todo::Document,
 };
 
 /// The most journal rows in one answer.
@@ -55,6 +56,12 @@ pub fn hold_store_for_tests(home: String) -> napi::Result<()> {
         Ok(result) => result.map_err(thrown),
         Err(error) => Err(napi::Error::from_reason(error.to_string())),
     }
+}
+
+/// Reads a TODO.md and prints it again: the same text. For benchmarks of the parser.
+#[napi(catch_unwind)]
+pub fn reprint_todo(text: String) -> String {
+    Document::parse(&text).to_string()
 }
 
 fn open(home: &str) -> Result<SqliteStore, Fault> {
