@@ -11,6 +11,7 @@ import { test } from "node:test";
 import { textOf } from "../../testkit/model-script.mjs";
 import { startModelServer } from "../../testkit/model-server.mjs";
 import { serve } from "../../testkit/opencode.mjs";
+import { mulberry32 } from "../../testkit/random.mjs";
 import { createSandbox } from "../../testkit/sandbox.mjs";
 import { until } from "../../testkit/wait.mjs";
 import {
@@ -235,15 +236,4 @@ function isUser({ role }) {
 /** A moment chosen by chance is what this test is about; nothing is waited for by it. @param {number} ms */
 function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** @param {number} seed @returns {() => number} */
-function mulberry32(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

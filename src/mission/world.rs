@@ -175,6 +175,15 @@ pub struct Step {
     pub news: Vec<News>,
 }
 
+impl Step {
+    /// A step that only changes the mission.
+    #[must_use]
+    pub fn of(mission: Mission, word: &'static str) -> Self {
+        let (launch, todo, cancel, news) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { mission, word, launch, todo, cancel, halt: false, news }
+    }
+}
+
 /// What a mission decides.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decision {

@@ -55,7 +55,7 @@ impl Attachment {
                     (mission.phase, mission.planner, mission.message, mission.checked) =
                         (Phase::Plan, None, None, None);
                     go_on(&mut mission, project);
-                    Some(plain(mission, "again"))
+                    Some(Step::of(mission, "again"))
                 })
                 .await
                 .map(|_| goal);
@@ -122,7 +122,7 @@ impl Attachment {
                 let todo = open.map(|id| Operation::set(id, Status::Pending)).collect();
                 (mission.end, mission.phase) = (Some(End::Stopped), Phase::Done);
                 mission.works.retain(|_, work| work.stage.racers().is_empty());
-                Some(Step { todo, ..plain(mission, "stop") })
+                Some(Step { todo, ..Step::of(mission, "stop") })
             })
             .await;
         let stopped = match stopped {
@@ -175,7 +175,7 @@ impl Attachment {
             .change(session, |mission, _| {
                 let mut mission = mission.clone();
                 go_on(&mut mission, project);
-                Some(plain(mission, "resume"))
+                Some(Step::of(mission, "resume"))
             })
             .await?;
         project.missions.forget_errands(driven.mission.id);
@@ -222,7 +222,7 @@ impl Attachment {
         self.change(&commander, |mission, _| {
             let mut mission = mission.clone();
             mission.remember(note.clone());
-            Some(plain(mission, "note"))
+            Some(Step::of(mission, "note"))
         })
         .await
         .map(|_| ())
@@ -284,7 +284,7 @@ pub async fn pause(project: &Arc<Project>, session: &SessionId, reason: &str) ->
         let mut mission = mission.clone();
         mission.pause = Some(Pause { reason: reason.to_owned(), by_person: true });
         let news = vec![crate::mission::News::Paused { reason: reason.to_owned() }];
-        Some(Step { halt: true, news, ..plain(mission, "pause") })
+        Some(Step { halt: true, news, ..Step::of(mission, "pause") })
     })
     .await
 }
@@ -333,12 +333,6 @@ async fn has_open_items(project: &Project) -> Result<bool, Fault> {
         project.todo.notify_one();
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-}
-
-/// A step that only changes the mission.
-fn plain(mission: Mission, word: &'static str) -> Step {
-    let (launch, todo, cancel, news) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    Step { mission, word, launch, todo, cancel, halt: false, news }
 }
 
 /// Goes on, with what it may use counted anew.

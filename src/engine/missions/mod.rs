@@ -171,14 +171,5 @@ async fn sent(project: &Arc<Project>, driven: &Driven, read: &book::Read) -> Res
     if let Some(message) = mission.message.as_mut() {
         message.sent = true;
     }
-    let step = mission::Step {
-        mission,
-        word: "sent",
-        launch: Vec::new(),
-        todo: Vec::new(),
-        cancel: Vec::new(),
-        halt: false,
-        news: Vec::new(),
-    };
-    act::step(project, driven, read, step).await
+    act::step(project, driven, read, mission::Step::of(mission, "sent")).await
 }
