@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { opencodeBinary } from "./opencode-binary.mjs";
-import { openEvents } from "./sse.mjs";
+import { OWN_CONNECTION, openEvents } from "./sse.mjs";
 import { deadline, until } from "./wait.mjs";
 
 /** @typedef {import("./sandbox.mjs").Sandbox} Sandbox */
@@ -72,8 +72,11 @@ export async function serve(sandbox, { env, cwd = sandbox.project, args = [], ti
     throw error;
   });
 
-  // The port may be that of a server which ended just now, and a connection to it still be kept for the next request.
-  await until(async () => (await fetch(`${url}/global/health`)).ok, { timeoutMs, everyMs: 5, what: "its health" });
+  await until(async () => (await request(url, "GET", "/global/health", {})).status === 200, {
+    timeoutMs,
+    everyMs: 5,
+    what: "its health",
+  });
 
   /** @type {Set<EventStream>} */
   const streams = new Set();
@@ -218,7 +221,8 @@ async function request(base, method, path, { query = {}, body, directory, timeou
   const response = await fetch(url, {
     method,
     signal: AbortSignal.timeout(timeoutMs),
-    ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+    headers: { ...OWN_CONNECTION, ...(body !== undefined && { "content-type": "application/json" }) },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   }).catch((error) => {
     // "fetch failed" alone names neither.
     throw new Error(`${method} ${url.pathname}: ${error.cause ?? error}`, { cause: error });

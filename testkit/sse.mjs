@@ -6,6 +6,12 @@
 import { deadline } from "./wait.mjs";
 
 /**
+ * Headers of a request with a connection of its own. Ports are given again: one kept from a server that has ended may be
+ * taken for the next one's, and is reset under the request.
+ */
+export const OWN_CONNECTION = { connection: "close" };
+
+/**
  * One event as `/global/event` sends it.
  *
  * @typedef {object} HostEvent
@@ -47,7 +53,10 @@ export function openEvents(url, { signal, headers } = {}) {
     for (const listener of [...listeners]) listener();
   };
 
-  const response = fetch(url, { signal: abort.signal, headers: { accept: "text/event-stream", ...headers } });
+  const response = fetch(url, {
+    signal: abort.signal,
+    headers: { accept: "text/event-stream", ...OWN_CONNECTION, ...headers },
+  });
   const ready = response.then((res) => {
     if (!res.ok) throw new Error(`the event stream ${url} answered ${res.status}`);
   });
