@@ -95,7 +95,7 @@ async fn commits_come_to_the_file_and_edits_to_the_store() {
     let history = at.todo_history(None, 9).await.unwrap();
     let authors: Vec<_> = history.iter().map(|revision| revision.author.as_str()).collect();
     assert_eq!(authors, ["outside", "me"]);
-    assert_eq!(at.todo_snapshot(1).await.unwrap().text, first.document.as_str());
+    assert_eq!(at.todo_snapshot(1).await.unwrap().text, first.document.shared_text());
     assert_eq!(at.todo_snapshot(9).await.unwrap_err().code, Code::TodoNoRevision);
 
     // The directory goes, with the watch on it; the next edit is noticed all the same.
@@ -120,14 +120,14 @@ async fn a_file_that_was_there_is_taken_in_at_the_start_and_a_project_without_on
     fs::create_dir(path.parent().unwrap()).unwrap();
     fs::write(&path, "- [ ] one\n").unwrap();
     let at = place.start(options.clone()).await;
-    until("the import", async || at.todo_head().await.unwrap().text == "- [ ] t1: one\n").await;
+    until("the import", async || at.todo_head().await.unwrap().text.as_ref() == "- [ ] t1: one\n").await;
     until("the ids", async || fs::read_to_string(&path).unwrap() == "- [ ] t1: one\n").await;
     assert!(at.detach().await.is_clean());
 
     // What was written while nobody looked.
     fs::write(&path, "- [x] t1: one\n- [ ] two\n").unwrap();
     let at = place.start(options).await;
-    until("the import", async || at.todo_head().await.unwrap().text == "- [x] t1: one\n- [ ] t2: two\n").await;
+    until("the import", async || at.todo_head().await.unwrap().text.as_ref() == "- [x] t1: one\n- [ ] t2: two\n").await;
     assert!(at.detach().await.is_clean());
     assert!(!place.root().join(".opencode").exists());
 }
@@ -147,9 +147,9 @@ async fn two_processes_show_the_same_head() {
     assert_eq!(conflict.await.unwrap_err().code, Code::TodoConflict);
     let head = here.todo_head().await.unwrap();
     assert!(head.text.contains("[x] t1: one") && head.text.contains("[ ] t2: two"));
-    until("the file", async || place.text() == head.text).await;
+    until("the file", async || place.text() == head.text.as_ref()).await;
     assert!(here.detach().await.is_clean() && there.detach().await.is_clean());
-    assert_eq!(place.text(), head.text);
+    assert_eq!(place.text(), head.text.as_ref());
 }
 
 #[cfg(target_os = "linux")]

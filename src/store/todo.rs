@@ -3,6 +3,8 @@
 //! Revisions count from 1 without a gap, each on top of the one before it, so that a commit is a comparison of one
 //! number. Revision 0 is the empty text. The store does not look into the texts.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use super::StoreError;
@@ -19,7 +21,7 @@ pub struct Snapshot {
     /// [`todo_hash`] of the text.
     pub hash: String,
     /// The whole text.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 /// The record of a revision.
@@ -47,7 +49,7 @@ pub struct TodoCommit {
     /// What it was made on: it is taken only while this is the head.
     pub parent: u64,
     /// The whole new text.
-    pub text: String,
+    pub text: Arc<str>,
     /// Who made it.
     pub author: String,
     /// What was done, as JSON.

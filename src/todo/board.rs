@@ -1,5 +1,7 @@
 //! Changing TODO.md in the store, with other processes doing the same.
 
+use std::sync::Arc;
+
 use super::{Document, Item, ItemId, Operation, TodoError, apply, merge};
 use crate::{
     fault::Fault,
@@ -32,6 +34,8 @@ impl From<BoardError> for Fault {
 pub struct Committed {
     /// Its revision.
     pub revision: Revision,
+    /// The file before it.
+    pub before: Document,
     /// The file as it is now.
     pub document: Document,
     /// The items that were added or changed, each once.
@@ -54,10 +58,10 @@ pub fn commit(
     now: Timestamp,
 ) -> Result<Committed, BoardError> {
     let json = serde_json::to_string(operations).map_err(|error| StoreError::Internal(error.to_string()))?;
-    let commit_of = |head: &Snapshot, document: &Document| TodoCommit {
+    let commit_of = |parent: u64, made: &Made| TodoCommit {
         project: project.clone(),
-        parent: head.rev,
-        text: document.as_str().to_owned(),
+        parent,
+        text: made.document.shared_text(),
         author: author.to_owned(),
         operations: json.clone(),
     };
@@ -66,44 +70,63 @@ pub fn commit(
     // head has moved until the lock was had, there are many writers, and another such try would likely end the same
     // way: then it is made while nobody else can write.
     let head = store.todo(project, None)?;
-    let (document, touched) = change(read.as_ref(), &head, operations)?;
-    match store.commit_todo(&commit_of(&head, &document), now) {
-        Ok(revision) => return Ok(Committed { revision, document, touched }),
+    let made = change(read.as_ref(), &head, operations)?;
+    match store.commit_todo(&commit_of(head.rev, &made), now) {
+        Ok(revision) => return Ok(made.as_of(revision)),
         Err(StoreError::TodoMoved { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     let mut changed = None;
     let mut edit = |head: &Snapshot| {
         let made = change(read.as_ref(), head, operations);
-        let commit = made.as_ref().ok().map(|(document, _)| commit_of(head, document));
+        let commit = made.as_ref().ok().map(|made| commit_of(head.rev, made));
         changed = Some(made);
         commit
     };
     let revision = store.edit_todo(project, None, &mut edit, now)?;
     let none = || StoreError::Internal("an edit was not asked for its change".to_owned());
-    let (document, touched) = changed.ok_or_else(none)??;
-    Ok(Committed { revision: revision.ok_or_else(none)?, document, touched })
+    let made = changed.ok_or_else(none)??;
+    Ok(made.as_of(revision.ok_or_else(none)?))
+}
+
+/// A change that is not committed yet.
+struct Made {
+    before: Document,
+    document: Document,
+    touched: Vec<ItemId>,
+}
+
+impl Made {
+    fn as_of(self, revision: Revision) -> Committed {
+        let Self { before, document, touched } = self;
+        Committed { revision, before, document, touched }
+    }
 }
 
 /// What operations on `read` make of the head.
-fn change(
+fn change(read: Option<&Snapshot>, head: &Snapshot, operations: &[Operation]) -> Result<Made, TodoError> {
+    let before = Document::of(Arc::clone(&head.text));
+    let (document, touched) = changed(read.filter(|read| read.rev != head.rev), &before, operations)?;
+    Ok(Made { before, document, touched })
+}
+
+fn changed(
     read: Option<&Snapshot>,
-    head: &Snapshot,
+    ours: &Document,
     operations: &[Operation],
 ) -> Result<(Document, Vec<ItemId>), TodoError> {
-    let ours = Document::parse(&head.text);
-    let Some(read) = read.filter(|read| read.rev != head.rev) else { return apply(&ours, operations) };
-    let base = Document::parse(&read.text);
+    let Some(read) = read else { return apply(ours, operations) };
+    let base = Document::of(Arc::clone(&read.text));
     // Nothing of what is named has changed: then it does not matter what else has, and new ids are free ones.
     if operations.iter().flat_map(named).all(|id| same(base.get(id), ours.get(id))) {
-        return apply(&ours, operations);
+        return apply(ours, operations);
     }
     // Two who claim the same item make the same change. That is no agreement.
     let is_claim = |operation: &&Operation| matches!(operation, Operation::Claim { .. });
     let claims: Vec<_> = operations.iter().filter(is_claim).cloned().collect();
-    apply(&ours, &claims)?;
+    apply(ours, &claims)?;
     let (theirs, touched) = apply(&base, operations)?;
-    let merged = merge(&base, &ours, &theirs).map_err(TodoError::Conflict)?;
+    let merged = merge(&base, ours, &theirs).map_err(TodoError::Conflict)?;
     Ok((merged, touched))
 }
 
@@ -172,7 +195,7 @@ mod tests {
         let made = commit(&mut store, &project(), "w", None, &[add("one"), add("two")], NOW).unwrap();
         assert_eq!((made.revision.rev, made.revision.author.as_str()), (1, "w"));
         assert_eq!(made.touched.iter().map(ItemId::as_str).collect::<Vec<_>>(), ["t1", "t2"]);
-        assert_eq!(store.todo(&project(), None).unwrap().text, made.document.as_str());
+        assert_eq!(store.todo(&project(), None).unwrap().text, made.document.shared_text());
         let told: Vec<Operation> = serde_json::from_str(&made.revision.operations).unwrap();
         assert_eq!(told, [add("one"), add("two")]);
         let none = code(commit(&mut store, &project(), "w", None, &[set("t9", Status::Done)], NOW));
@@ -216,7 +239,7 @@ mod tests {
                         let made = made.unwrap();
                         // It answers with the revision that it made, whichever way it came about.
                         let kept = store.todo(&project(), Some(made.revision.rev)).unwrap();
-                        assert_eq!(kept.text, made.document.as_str());
+                        assert_eq!(kept.text, made.document.shared_text());
                         assert_eq!(made.document.get(&made.touched[0]).unwrap().title, format!("{writer} {n}"));
                     }
                 });

@@ -16,7 +16,7 @@ const BOM: &str = "\u{feff}";
 pub struct Document(Arc<Parsed>);
 
 struct Parsed {
-    text: String,
+    text: Arc<str>,
     /// Every byte behind a byte order mark is in exactly one line.
     lines: Vec<Line>,
     items: Vec<Item>,
@@ -51,12 +51,13 @@ impl Document {
     /// Reads a text. What is not understood is kept.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        Self::of(text.to_owned())
+        Self::of(text)
     }
 
-    /// Reads a text that is not needed any more.
+    /// Reads a text, and keeps it without a copy when it is shared already.
     #[must_use]
-    pub fn of(text: String) -> Self {
+    pub fn of(text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
         let mut reader = Reader::default();
         let mut at = if text.starts_with(BOM) { BOM.len() } else { 0 };
         for line in text[at..].split_inclusive('\n') {
@@ -72,6 +73,12 @@ impl Document {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
+    }
+
+    /// The whole text, to be kept elsewhere too.
+    #[must_use]
+    pub fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.0.text)
     }
 
     /// The items in the order of the file.

@@ -8,7 +8,7 @@ use crate::{
     engine::{ops::Caller, service::Attachment},
     fault::{Code, Fault},
     mission::Note,
-    todo::{Change, Document, Item, ItemId, Operation},
+    todo::{Change, Document, Item, ItemId, Operation, board::Committed},
 };
 
 /// How many revisions one answer tells of.
@@ -31,7 +31,7 @@ pub async fn call(to: &Attachment, caller: &Caller, args: Todo) -> Result<String
                 Some(rev) => to.todo_snapshot(rev).await?,
                 None => to.todo_head().await?,
             };
-            let document = Document::parse(&snapshot.text);
+            let document = Document::of(snapshot.text);
             match id {
                 Some(id) => Ok(todo_text::item(&document, snapshot.rev, find(&document, &id)?)),
                 None => Ok(todo_text::read(&document, snapshot.rev, view, None)),
@@ -70,7 +70,7 @@ async fn name_heading(
     if !operations.iter().any(bare) {
         return Ok(());
     }
-    let document = Document::parse(&to.todo_head().await?.text);
+    let document = Document::of(to.todo_head().await?.text);
     if document.items().iter().any(|item| item.mission.as_deref() == Some(tag)) {
         return Ok(());
     }
@@ -87,7 +87,7 @@ async fn change(to: &Attachment, by: &str, rev: Option<u64>, operations: Vec<Ope
     let committed = match to.todo_commit(by, rev, operations.clone()).await {
         Err(conflict) if conflict.code == Code::TodoConflict => {
             let (Some(rev), head) = (rev, to.todo_head().await?) else { return Err(conflict) };
-            let (base, now) = (Document::parse(&to.todo_snapshot(rev).await?.text), Document::parse(&head.text));
+            let (base, now) = (Document::of(to.todo_snapshot(rev).await?.text), Document::of(head.text));
             if !operations.iter().all(|operation| leaves_the_rest(operation, &base, &now)) {
                 return Err(conflict);
             }
@@ -95,8 +95,8 @@ async fn change(to: &Attachment, by: &str, rev: Option<u64>, operations: Vec<Ope
         }
         done => done?,
     };
-    let before = Document::parse(&to.todo_snapshot(committed.revision.parent).await?.text);
-    Ok(todo_text::changed(committed.revision.rev, &before, &committed.document, &committed.touched))
+    let Committed { revision, before, document, touched } = &committed;
+    Ok(todo_text::changed(revision.rev, before, document, touched))
 }
 
 /// Whether an update touches nothing of what others changed of its item.

@@ -65,7 +65,7 @@ pub async fn step(project: &Arc<Project>, driven: &Driven, read: &Read, step: St
         Some(TodoCommit {
             project: project.key.clone(),
             parent: read.rev,
-            text: document.to_string(),
+            text: document.shared_text(),
             author: format!("mission {}", mission.tag),
             operations,
         })

@@ -44,7 +44,7 @@ pub struct Read {
     /// Its revision.
     pub rev: u64,
     /// The items.
-    pub document: Arc<Document>,
+    pub document: Document,
 }
 
 /// The missions of a project in this process.

@@ -102,7 +102,7 @@ pub async fn todo(project: &Project) -> Result<Read, StoreError> {
         (None, Some(read)) => Ok(read),
         (snapshot, _) => {
             let (rev, text) = snapshot.map(|snapshot| (snapshot.rev, snapshot.text)).unwrap_or_default();
-            let read = Read { rev, document: Arc::new(Document::parse(&text)) };
+            let read = Read { rev, document: Document::of(text) };
             project.missions.read(read.clone());
             Ok(read)
         }

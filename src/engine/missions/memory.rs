@@ -24,8 +24,8 @@ impl Attachment {
     }
 }
 
-fn document(project: &Project) -> std::sync::Arc<Document> {
-    project.missions.todo().map_or_else(|| Document::parse("").into(), |read| read.document)
+fn document(project: &Project) -> Document {
+    project.missions.todo().map_or_else(|| Document::parse(""), |read| read.document)
 }
 
 fn blocks(project: &Project, session: &str) -> Option<Vec<String>> {

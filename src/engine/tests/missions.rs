@@ -43,7 +43,7 @@ fn model(seen: &PromptSeen) -> Script {
 impl Rig {
     /// TODO.md as somebody has written it.
     async fn write_todo(&self, life: &Life, text: &str) {
-        let text = text.to_owned();
+        let text = text.into();
         let write = move |store: &mut dyn crate::store::Store| {
             let project = ProjectKey::new(DIR);
             let parent = store.todo(&project, None)?.rev;

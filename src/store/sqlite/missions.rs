@@ -6,6 +6,7 @@ use super::{
     launch::{self, project_row},
     row::integer,
     todo,
+    todo_recent::Recent,
 };
 use crate::{
     store::{MissionFilter, MissionRow, MissionStep, StoreError},
@@ -102,7 +103,12 @@ pub(super) fn own_tasks(
     Ok((size(all), size(open)))
 }
 
-pub(super) fn step(tx: &Transaction<'_>, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn step(
+    tx: &Transaction<'_>,
+    step: &MissionStep,
+    now: Timestamp,
+    recent: &Recent,
+) -> Result<(), StoreError> {
     let MissionRow { id, project, tag, session, home, over, rev, created_at, body } = &step.mission;
     let (id, home) = (id.to_string(), home.to_string());
     if *rev == 0 {
@@ -121,7 +127,7 @@ pub(super) fn step(tx: &Transaction<'_>, step: &MissionStep, now: Timestamp) -> 
     }
     tx.prepare_cached(JOURNAL)?.execute((&id, integer(*rev), now.0, &step.step))?;
     if let Some(commit) = &step.todo {
-        todo::commit(tx, commit, now)?;
+        todo::commit(tx, commit, now, recent)?;
     }
     launch::launch(tx, &step.launch)
 }

@@ -15,6 +15,7 @@ mod reports;
 mod row;
 mod take_over;
 mod todo;
+mod todo_recent;
 mod todo_text;
 mod write;
 
@@ -51,11 +52,16 @@ pub struct SqliteStore {
     conn: Connection,
     path: PathBuf,
     patience: Duration,
+    recent: todo_recent::Recent,
 }
 
-/// How long `SQLite` itself waits for the write lock before we ask it again. Its pauses grow to 0.1 s, and among
-/// writers that follow one another closely such a one never gets its turn; within this time they stay below 5 ms.
-const ROUND: Duration = Duration::from_millis(8);
+/// The first pause before the write lock is asked for again. Each is longer by half than the one before it, to
+/// [`LAST_PAUSE`]. `SQLite`'s own begin at 1 ms, longer than a commit takes, and grow to 0.1 s: among writers that follow
+/// one another closely such a one never gets its turn.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+
+/// The longest pause before the write lock is asked for again.
+const LAST_PAUSE: Duration = Duration::from_millis(2);
 
 impl SqliteStore {
     /// Sets how long a write waits for another process's write before it is [`StoreError::Busy`]; 5 s at first.
@@ -82,7 +88,7 @@ impl SqliteStore {
         self.conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
     }
 
-    fn write<R>(&mut self, write: impl FnOnce(&Transaction<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
+    fn write<R>(&self, write: impl FnOnce(&Transaction<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
         let run = || {
             let tx = self.begin()?;
             let result = write(&tx)?;
@@ -95,13 +101,17 @@ impl SqliteStore {
     /// Takes the write lock.
     fn begin(&self) -> Result<Transaction<'_>, StoreError> {
         let deadline = Instant::now() + self.patience;
-        self.conn.busy_timeout(ROUND.min(self.patience))?;
+        self.conn.busy_timeout(Duration::ZERO)?;
+        let mut pause = FIRST_PAUSE;
         let tx = loop {
             let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate);
             let busy = matches!(&tx, Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
             if !busy || Instant::now() >= deadline {
                 break tx;
             }
+            // Not in step with the others that wait.
+            std::thread::sleep(pause.mul_f32(0.5 + fastrand::f32()));
+            pause = (pause * 3 / 2).min(LAST_PAUSE);
         };
         self.conn.busy_timeout(self.patience)?;
         Ok(tx?)
@@ -241,17 +251,17 @@ impl Missions for SqliteStore {
     }
 
     fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
-        self.write(|tx| missions::step(tx, step, now))
+        self.write(|tx| missions::step(tx, step, now, &self.recent))
     }
 }
 
 impl Todos for SqliteStore {
     fn todo(&mut self, project: &ProjectKey, rev: Option<u64>) -> Result<Snapshot, StoreError> {
-        self.read(|conn| todo::read(conn, project, rev, todo::LIMITS))
+        self.read(|conn| todo::read(conn, project, rev, todo::LIMITS, &self.recent))
     }
 
     fn commit_todo(&mut self, commit: &TodoCommit, now: Timestamp) -> Result<Revision, StoreError> {
-        self.write(|tx| todo::commit(tx, commit, now))
+        self.write(|tx| todo::commit(tx, commit, now, &self.recent))
     }
 
     fn todo_history(
@@ -283,7 +293,7 @@ impl Todos for SqliteStore {
         edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
         now: Timestamp,
     ) -> Result<Option<Revision>, StoreError> {
-        self.write(|tx| todo::edit(tx, project, file, edit, now))
+        self.write(|tx| todo::edit(tx, project, file, edit, now, &self.recent))
     }
 
     fn todo_file(&mut self, project: &ProjectKey, path: &str) -> Result<TodoFile, StoreError> {

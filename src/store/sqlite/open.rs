@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use super::{Durability, SqliteStore, migrate};
+use super::{Durability, SqliteStore, migrate, todo_recent::Recent};
 use crate::store::{Home, StoreError, platform};
 
 /// The oldest good `SQLite`, 3.51.3: earlier ones can lose commits when two connections reset the WAL at once.
@@ -34,7 +34,7 @@ impl SqliteStore {
         check_sqlite(rusqlite::version_number())?;
         let path = home.database();
         let conn = connect(&path, durability).map_err(|error| error.at(&path))?;
-        Ok(Self { conn, path, patience: BUSY })
+        Ok(Self { conn, path, patience: BUSY, recent: Recent::default() })
     }
 }
 

@@ -2,13 +2,16 @@
 //!
 //! The first text, and every so many after it, is stored whole; the others as what they changed. A whole text is
 //! packed when the next one comes: the head, which is read most, is never unpacked, and packing is paid once in
-//! [`Limits::span`] commits. Every text that is read is checked against its hash.
+//! [`Limits::span`] commits. Every text that is read is checked against its hash, and then remembered by it.
+
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::{
     launch::project_row,
     row::{integer, json, project_id},
+    todo_recent::Recent,
     todo_text::{Delta, pack, unpack},
 };
 use crate::{
@@ -127,14 +130,24 @@ fn walk(
     Ok((rev, text))
 }
 
-/// The text of a revision: the whole one before it, and the deltas from there.
-fn text(conn: &Connection, project: i64, place: Place) -> Result<Snapshot, StoreError> {
+/// The text of a revision, as it was read or written lately or from what is stored.
+fn text(conn: &Connection, project: i64, place: Place, recent: &Recent) -> Result<Snapshot, StoreError> {
+    if let Some(text) = recent.get(&place.hash) {
+        return Ok(Snapshot { rev: place.rev, hash: place.hash, text });
+    }
+    let snapshot = stored_text(conn, project, place)?;
+    recent.put(&snapshot.hash, &snapshot.text);
+    Ok(snapshot)
+}
+
+/// The text of a revision from what is stored: the whole one before it, and the deltas from there.
+fn stored_text(conn: &Connection, project: i64, place: Place) -> Result<Snapshot, StoreError> {
     let Place { rev, hash, base } = place;
     let (reached, text) = walk(conn, project, base, rev, |_, _, _| {})?;
     if reached != rev || todo_hash(text.as_bytes()) != hash {
         return Err(StoreError::CorruptTodo { rev, reason: "its text does not have its hash".to_owned() });
     }
-    Ok(Snapshot { rev, hash, text })
+    Ok(Snapshot { rev, hash, text: text.into() })
 }
 
 pub(super) fn read(
@@ -142,6 +155,7 @@ pub(super) fn read(
     project: &ProjectKey,
     rev: Option<u64>,
     limits: Limits,
+    recent: &Recent,
 ) -> Result<Snapshot, StoreError> {
     // One snapshot of the database for all that is read.
     let conn = conn.unchecked_transaction()?;
@@ -153,18 +167,23 @@ pub(super) fn read(
         return Err(StoreError::NoSuchRevision { rev: wanted, head: head.rev });
     }
     let Some(project) = project.filter(|_| wanted > 0) else {
-        return Ok(Snapshot { rev: 0, hash: todo_hash(b""), text: String::new() });
+        return Ok(Snapshot { rev: 0, hash: todo_hash(b""), text: Arc::default() });
     };
     if wanted == head.rev {
-        return text(&conn, project, head);
+        return text(&conn, project, head, recent);
     }
     let place = conn.prepare_cached(REVISION)?.query_row((project, integer(wanted)), place)?;
-    text(&conn, project, place)
+    text(&conn, project, place, recent)
 }
 
 /// Adds a revision, inside a transaction that may do more.
-pub(super) fn commit(tx: &Transaction<'_>, commit: &TodoCommit, now: Timestamp) -> Result<Revision, StoreError> {
-    commit_within(tx, commit, now, LIMITS)
+pub(super) fn commit(
+    tx: &Transaction<'_>,
+    commit: &TodoCommit,
+    now: Timestamp,
+    recent: &Recent,
+) -> Result<Revision, StoreError> {
+    commit_within(tx, commit, now, LIMITS, recent)
 }
 
 pub(super) fn commit_within(
@@ -172,6 +191,7 @@ pub(super) fn commit_within(
     commit: &TodoCommit,
     now: Timestamp,
     limits: Limits,
+    recent: &Recent,
 ) -> Result<Revision, StoreError> {
     let project = project_row(tx, &commit.project)?;
     let head = head(tx, project)?;
@@ -180,7 +200,7 @@ pub(super) fn commit_within(
     }
     let (parent, base) = (head.rev, head.base);
     let rev = parent + 1;
-    let old = text(tx, project, head)?;
+    let old = text(tx, project, head, recent)?;
     // A delta that holds half of the text would not be smaller when it is packed.
     let delta = (base > 0 && rev - base <= limits.span).then(|| Delta::between(&old.text, &commit.text));
     let delta = delta.filter(|delta| delta.inserted() <= commit.text.len() / 2);
@@ -204,6 +224,7 @@ pub(super) fn commit_within(
         retire(tx, project, base)?;
         prune(tx, project, rev, limits)?;
     }
+    recent.put(&hash, &commit.text);
     let (author, operations) = (commit.author.clone(), commit.operations.clone());
     Ok(Revision { rev, hash, author, parent, operations, at: now })
 }
@@ -215,10 +236,11 @@ pub(super) fn edit(
     file: Option<(&str, &str)>,
     edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
     now: Timestamp,
+    recent: &Recent,
 ) -> Result<Option<Revision>, StoreError> {
     let row = project_row(tx, project)?;
-    let head = text(tx, row, head(tx, row)?)?;
-    let revision = edit(&head).map(|made| commit(tx, &made, now)).transpose()?;
+    let head = text(tx, row, head(tx, row)?, recent)?;
+    let revision = edit(&head).map(|made| commit(tx, &made, now, recent)).transpose()?;
     if let Some((path, hash)) = file {
         let rev = revision.as_ref().map_or(head.rev, |revision| revision.rev);
         let shown = Some(Known { rev, hash: hash.to_owned() });
@@ -338,7 +360,7 @@ pub(super) fn check(conn: &Connection) -> Result<Vec<String>, StoreError> {
     let mut findings = Vec::new();
     while let Some(row) = rows.next()? {
         let place = Place { rev: number(row, 1)?, hash: row.get(2)?, base: number(row, 3)? };
-        match text(conn, row.get(0)?, place) {
+        match stored_text(conn, row.get(0)?, place) {
             Ok(_) => {}
             Err(error @ StoreError::CorruptTodo { .. }) => findings.push(error.to_string()),
             Err(error) => return Err(error),

@@ -1,6 +1,9 @@
 //! Taking somebody else's edit in.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use super::{base, projector::Access};
 use crate::{
@@ -126,7 +129,7 @@ fn commit(
     let (base, theirs) = (Document::of(base.text), Document::parse(edit.text));
     let revision = access.with(move |store| {
         let mut merge = |head: &Snapshot| {
-            let ours = Document::parse(&head.text);
+            let ours = Document::of(Arc::clone(&head.text));
             let theirs = recognise(&theirs, &[&base, &ours]);
             let merged = assign_ids(&merge_keeping_both(&base, &ours, &theirs)).0;
             if merged == ours {
@@ -136,7 +139,7 @@ fn commit(
             Some(TodoCommit {
                 project: project.clone(),
                 parent: head.rev,
-                text: merged.as_str().to_owned(),
+                text: merged.shared_text(),
                 author: AUTHOR.to_owned(),
                 operations: serde_json::to_string(&operations).ok()?,
             })

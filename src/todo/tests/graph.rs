@@ -109,6 +109,6 @@ fn each_reason_is_named() {
 #[test]
 fn a_long_chain_does_not_exhaust_the_stack() {
     let item = |n: usize| format!("- [ ] t{n}: x {{after: t{}}}\n", n + 1);
-    let document = Document::of((0..50_000).map(item).collect());
+    let document = Document::of((0..50_000).map(item).collect::<String>());
     assert_eq!((ready(&document).len(), blocked(&document).len()), (0, 50_000));
 }

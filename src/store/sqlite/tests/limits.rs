@@ -31,7 +31,7 @@ fn a_full_disk_is_named_and_loses_nothing() {
 
 #[test]
 fn a_lock_that_is_held_too_long_is_busy_and_reading_goes_on() {
-    let (dir, mut store) = store();
+    let (dir, store) = store();
     let mut other = SqliteStore::open(&Home::open(dir.path()).unwrap(), Durability::Normal).unwrap();
     other.set_busy_timeout(Duration::ZERO).unwrap();
     store

@@ -11,6 +11,7 @@ use crate::{
         Durability, Home, Known, Revision, Snapshot, SqliteStore, StoreError, TodoCommit, TodoFile, TodoStep, Todos,
         fixture::project,
         sqlite::todo::{self, LIMITS, Limits, commit, commit_within, read, with_hash},
+        sqlite::todo_recent::Recent,
         todo_hash,
     },
     task::{ProjectKey, Timestamp},
@@ -31,7 +32,7 @@ fn items(count: u64, tick: u64) -> String {
 #[test]
 fn revisions_count_from_one_and_an_old_parent_is_told_the_head() {
     let (_dir, mut store) = store();
-    let empty = Snapshot { rev: 0, hash: todo_hash(b""), text: String::new() };
+    let empty = Snapshot { rev: 0, hash: todo_hash(b""), text: "".into() };
     assert_eq!(store.todo(&project(), None).unwrap(), empty);
     let first = store.commit_todo(&change(0, "a\n"), Timestamp(5)).unwrap();
     let expected = Revision {
@@ -47,8 +48,8 @@ fn revisions_count_from_one_and_an_old_parent_is_told_the_head() {
     assert!(matches!(moved, StoreError::TodoMoved { parent: 0, head: 1 }), "{moved}");
     assert!(matches!(store.commit_todo(&change(2, "b\n"), Timestamp(6)), Err(StoreError::TodoMoved { .. })));
     store.commit_todo(&change(1, "a\nb\n"), Timestamp(7)).unwrap();
-    assert_eq!(store.todo(&project(), None).unwrap().text, "a\nb\n");
-    assert_eq!(store.todo(&project(), Some(1)).unwrap().text, "a\n");
+    assert_eq!(store.todo(&project(), None).unwrap().text.as_ref(), "a\nb\n");
+    assert_eq!(store.todo(&project(), Some(1)).unwrap().text.as_ref(), "a\n");
     assert_eq!(store.todo(&project(), Some(0)).unwrap(), empty);
     let missing = store.todo(&project(), Some(3)).unwrap_err();
     assert_eq!((missing.code(), missing.code().as_str()), (Code::TodoNoRevision, "todo-no-revision"));
@@ -69,8 +70,8 @@ fn revisions_count_from_one_and_an_old_parent_is_told_the_head() {
 fn a_commit_belongs_to_the_transaction_around_it() {
     let (_dir, mut store) = store();
     let failed = store.write(|tx| {
-        assert_eq!(commit(tx, &change(0, "a\n"), Timestamp(1))?.rev, 1);
-        assert_eq!(commit(tx, &change(1, "b\n"), Timestamp(1))?.rev, 2);
+        assert_eq!(commit(tx, &change(0, "a\n"), Timestamp(1), &Recent::default())?.rev, 1);
+        assert_eq!(commit(tx, &change(1, "b\n"), Timestamp(1), &Recent::default())?.rev, 2);
         Err::<(), _>(StoreError::Closed)
     });
     assert!(failed.is_err());
@@ -86,7 +87,7 @@ fn two_processes_with_one_parent_get_one_revision() {
         store.commit_todo(&change(0, "mine\n"), Timestamp(1)),
         Err(StoreError::TodoMoved { head: 1, .. })
     ));
-    assert_eq!(store.todo(&project(), None).unwrap().text, "theirs\n");
+    assert_eq!(store.todo(&project(), None).unwrap().text.as_ref(), "theirs\n");
 }
 
 #[test]
@@ -96,14 +97,19 @@ fn the_newest_ten_thousand_texts_are_kept_small_and_every_record_for_ever() {
     store
         .write(|tx| {
             for rev in 0..COMMITS {
-                commit(tx, &change(rev, &items(20, rev + 1)), Timestamp(i64::try_from(rev).unwrap()))?;
+                commit(
+                    tx,
+                    &change(rev, &items(20, rev + 1)),
+                    Timestamp(i64::try_from(rev).unwrap()),
+                    &Recent::default(),
+                )?;
             }
             Ok(())
         })
         .unwrap();
     let kept = COMMITS - 10_000 + 1;
     for rev in [kept, kept + 1, kept + 65, COMMITS / 2, COMMITS] {
-        assert_eq!(store.todo(&project(), Some(rev)).unwrap().text, items(20, rev));
+        assert_eq!(store.todo(&project(), Some(rev)).unwrap().text.as_ref(), items(20, rev));
     }
     for rev in [1, 2, kept - 1] {
         let gone = store.todo(&project(), Some(rev)).unwrap_err();
@@ -139,6 +145,7 @@ fn a_text_that_was_tampered_with_is_named_and_never_returned() {
         }
         assert_eq!(store.check().unwrap(), [""; 0]);
         store.conn.execute(sql, []).unwrap();
+        store.recent = Recent::default();
         let error = store.todo(&project(), None).unwrap_err();
         assert!(matches!(error, StoreError::CorruptTodo { .. }), "{sql}: {error}");
         assert!(!store.check().unwrap().is_empty(), "{sql}");
@@ -173,7 +180,7 @@ fn an_edit_sees_the_head_and_is_committed_together_with_what_the_file_holds() {
     let file = |rev| TodoFile { shown: Some(Known { rev, hash: seen.clone() }), next: None };
     assert_eq!(store.todo_file(&project(), "a").unwrap(), file(1));
     store.edit_todo(&project(), None, &mut add, Timestamp(1)).unwrap();
-    assert_eq!(store.todo(&project(), None).unwrap().text, "more\nmore\n");
+    assert_eq!(store.todo(&project(), None).unwrap().text.as_ref(), "more\nmore\n");
     assert_eq!(store.todo_file(&project(), "a").unwrap(), file(1));
     // Nothing to change: the text in the file is known all the same.
     assert!(store.edit_todo(&project(), Some(("a", &seen)), &mut |_| None, Timestamp(1)).unwrap().is_none());
@@ -220,7 +227,7 @@ proptest! {
                 }
                 Op::Revert { back } => (head, model[usize::try_from(head.saturating_sub(back)).unwrap()].0.clone()),
             };
-            let made = store.write(|tx| commit_within(tx, &change(parent, &text), Timestamp(now), limits));
+            let made = store.write(|tx| commit_within(tx, &change(parent, &text), Timestamp(now), limits, &Recent::default()));
             if parent == head {
                 prop_assert_eq!(made.unwrap().rev, head + 1);
                 model.push((text, now));
@@ -232,10 +239,10 @@ proptest! {
         let head = model.len() as u64 - 1;
         let oldest = (head + 1).saturating_sub(kept);
         for (rev, (text, _)) in (0..).zip(&model) {
-            match store.read(|conn| read(conn, &project(), Some(rev), limits)) {
+            match store.read(|conn| read(conn, &project(), Some(rev), limits, &Recent::default())) {
                 Ok(found) => {
                     prop_assert!(rev >= oldest || rev == 0);
-                    prop_assert_eq!(found, Snapshot { rev, hash: todo_hash(text.as_bytes()), text: text.clone() });
+                    prop_assert_eq!(found, Snapshot { rev, hash: todo_hash(text.as_bytes()), text: text.as_str().into() });
                 }
                 Err(error) => {
                     let gone = matches!(error, StoreError::NoSuchRevision { .. });

@@ -94,7 +94,7 @@ impl Bench {
 
     fn head(&mut self) -> (u64, String) {
         let head = self.store.todo(&project(), None).unwrap();
-        (head.rev, head.text)
+        (head.rev, head.text.to_string())
     }
 
     /// An agent's commit.
