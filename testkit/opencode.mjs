@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import { opencodeBinary } from "./opencode-binary.mjs";
-import { OWN_CONNECTION, openEvents } from "./sse.mjs";
+import { again, openEvents } from "./sse.mjs";
 import { deadline, until } from "./wait.mjs";
 
 /** @typedef {import("./sandbox.mjs").Sandbox} Sandbox */
@@ -218,17 +218,18 @@ async function request(base, method, path, { query = {}, body, directory, timeou
   const url = new URL(path, base);
   if (directory) url.searchParams.set("directory", directory);
   for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, String(value));
-  const response = await fetch(url, {
-    method,
-    signal: AbortSignal.timeout(timeoutMs),
-    headers: { ...OWN_CONNECTION, ...(body !== undefined && { "content-type": "application/json" }) },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  }).catch((error) => {
+  const ask = async () => {
+    const response = await fetch(url, {
+      method,
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+    });
+    return { status: response.status, body: parse(await response.text()) };
+  };
+  return (method === "GET" ? again(ask) : ask()).catch((error) => {
     // "fetch failed" alone names neither.
     throw new Error(`${method} ${url.pathname}: ${error.cause ?? error}`, { cause: error });
   });
-  const text = await response.text();
-  return { status: response.status, body: parse(text) };
 }
 
 /** @param {string} text */

@@ -5,11 +5,28 @@
  */
 import { deadline } from "./wait.mjs";
 
+/** What breaks a connection off, unlike what says that nobody is there. */
+const BROKEN = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
+
 /**
- * Headers of a request with a connection of its own. Ports are given again: one kept from a server that has ended may be
- * taken for the next one's, and is reset under the request.
+ * Asks for something that may be asked for twice, once more where the connection broke off: the host does that at times
+ * under load, and a connection kept from a server that has ended may be taken for the next one's on the same port.
+ *
+ * @template T
+ * @param {() => Promise<T>} ask
+ * @returns {Promise<T>}
  */
-export const OWN_CONNECTION = { connection: "close" };
+export async function again(ask) {
+  for (let left = 3; ; left--) {
+    try {
+      return await ask();
+    } catch (error) {
+      const cause = error instanceof Error ? error.cause : undefined;
+      const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+      if (left === 0 || !BROKEN.has(code)) throw error;
+    }
+  }
+}
 
 /**
  * One event as `/global/event` sends it.
@@ -53,10 +70,9 @@ export function openEvents(url, { signal, headers } = {}) {
     for (const listener of [...listeners]) listener();
   };
 
-  const response = fetch(url, {
-    signal: abort.signal,
-    headers: { accept: "text/event-stream", ...OWN_CONNECTION, ...headers },
-  });
+  const response = again(() =>
+    fetch(url, { signal: abort.signal, headers: { accept: "text/event-stream", ...headers } }),
+  );
   const ready = response.then((res) => {
     if (!res.ok) throw new Error(`the event stream ${url} answered ${res.status}`);
   });

@@ -113,8 +113,9 @@ describe("faults of models, sessions and users", { concurrency: 4 }, () => {
   });
 
   test("what a slow model said before the time limit is kept as a partial result", async () => {
-    const slow = () => ({ stream: { text: "one two three four ".repeat(50), chunks: 250, every: 100 } });
-    const { told } = await (await start("slow", slow, { timeout: 10 })).end();
+    // It speaks for longer than the limit, and the limit is longer than a loaded machine takes to its first word.
+    const slow = () => ({ stream: { text: "one two three four ".repeat(50), chunks: 250, every: 200 } });
+    const { told } = await (await start("slow", slow, { timeout: 25 })).end();
     assert.match(told, /\[failed: timeout\][\s\S]*Partial result:\none /);
   });
 
