@@ -16,6 +16,7 @@ pub mod home;
 pub mod instance;
 mod missions;
 mod platform;
+mod prompts;
 mod report;
 pub mod sqlite;
 mod todo;
@@ -27,6 +28,7 @@ pub use handle::StoreHandle;
 pub use home::Home;
 pub use instance::InstanceLock;
 pub use missions::{MissionFilter, MissionRow, MissionStep, Missions};
+pub use prompts::{ANSWERED_PROMPTS, Answered, NewPrompt, PromptRow, Prompts};
 pub use report::{Report, ReportId, Via};
 pub use sqlite::{Durability, SqliteStore};
 pub use todo::{Known, Revision, Snapshot, TODO_TEXTS, TodoCommit, TodoFile, TodoStep, Todos, todo_hash};
@@ -100,7 +102,7 @@ pub struct JournalRow {
 }
 
 /// Durable state. Every method is one transaction; an error leaves everything as it was.
-pub trait Store: Missions + Todos + Send + 'static {
+pub trait Store: Missions + Prompts + Todos + Send + 'static {
     /// Inserts new tasks in their order, with one journal row each. Dependencies must exist in the same project, as
     /// stored tasks or in the batch.
     ///

@@ -10,6 +10,7 @@ mod launch;
 mod migrate;
 mod missions;
 mod open;
+mod prompts;
 mod read;
 mod reports;
 mod row;

@@ -5,6 +5,7 @@ mod limits;
 mod missions;
 mod model;
 mod plans;
+mod prompts;
 mod todo;
 
 use crate::store::{Durability, Home, SqliteStore};

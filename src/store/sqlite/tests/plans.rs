@@ -5,7 +5,7 @@ use crate::{
     store::{
         Filter,
         fixture::{id, instance, project},
-        sqlite::{claim, launch, missions, read, reports, row, take_over, todo, write},
+        sqlite::{claim, launch, missions, prompts, read, reports, row, take_over, todo, write},
     },
     task::StateName,
 };
@@ -17,6 +17,7 @@ fn every_query_searches_by_an_index() {
         &claim::SQL[..],
         &launch::SQL,
         &missions::SQL,
+        &prompts::SQL,
         &read::SQL,
         &reports::SQL,
         &row::SQL,
