@@ -9,6 +9,7 @@ mod binding;
 pub mod clock;
 pub mod engine;
 pub mod fault;
+pub mod inbox;
 pub mod mission;
 pub mod opencode;
 pub mod store;

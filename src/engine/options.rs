@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::{
     admission::Limits,
     fault::{self, Code, Fault},
-    mission,
+    inbox, mission,
     store::Durability,
     task::{ResumePolicy, attempt},
 };
@@ -45,6 +45,9 @@ pub struct Options {
     /// How missions go.
     #[serde(deserialize_with = "fault::strict")]
     pub mission: mission::Settings,
+    /// What becomes of the prompts of tasks.
+    #[serde(deserialize_with = "fault::strict")]
+    pub permissions: inbox::Settings,
     /// The file that shows TODO.md, from the project's root.
     pub todo: String,
     /// `full` survives a power cut; `normal` only the death of any process.
@@ -83,6 +86,7 @@ impl Default for Options {
             max_depth: NonZeroU32::MIN,
             toasts: true,
             mission: mission::Settings::default(),
+            permissions: inbox::Settings::default(),
             todo: ".opencode/todo.md".to_owned(),
             durability: DurabilityOption::Full,
         }
@@ -104,6 +108,7 @@ impl Options {
             return Err(wrong(format!("option `timeout`: {} is above {} s", options.timeout, MAX_TIMEOUT.as_secs())));
         }
         options.mission.check()?;
+        options.permissions.check()?;
         if !is_below(Path::new(&options.todo)) {
             return Err(wrong(format!(
                 "option `todo`: {:?} is not the path of a file below the project's root, such as `.opencode/todo.md`",
@@ -149,6 +154,12 @@ mod tests {
             (r#"{"limit": {}}"#, "limit"),
             (r#"{"limits": [10, {}]}"#, "limits"),
             (r#"{"durability": {"full": null}}"#, "durability"),
+            (r#"{"permissions": {"policy": "allow"}}"#, "permissions.policy"),
+            (r#"{"permissions": {"patience": 0}}"#, "permissions.patience"),
+            (r#"{"permissions": {"patience": 86401}}"#, "permissions.patience"),
+            (r#"{"permissions": {"allow": [["bash", "*"]]}}"#, "permissions.allow"),
+            (r#"{"permissions": {"allow": [{"permission": "bash", "pattern": ""}]}}"#, "permissions.allow[0]"),
+            (r#"{"permissions": {"allow": [{"permission": "bash"}]}}"#, "permissions.allow[0]"),
             (r#"{"todo": ""}"#, "todo"),
             (r#"{"todo": "../todo.md"}"#, "todo"),
             (r#"{"todo": "/etc/todo.md"}"#, "todo"),

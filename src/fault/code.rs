@@ -90,6 +90,12 @@ codes! {
         "Restart OpenCode, or send any message so that the plugin is loaded again.";
     NoMission, "no-mission", "The session has no mission that goes on.",
         "Begin one with /task, or look at /mission for those of other sessions.";
+    NoSuchPrompt, "no-such-prompt", "No prompt of that number waits here.",
+        "Look at /tasks for those that wait.";
+    BadAnswer, "bad-answer", "An answer does not fit what was asked.",
+        "Give one of the answers that /tasks lists with the prompt.";
+    PeopleOnly, "people-only", "A session of a task, or one below another, tries to answer a prompt.",
+        "Answer it in a session of your own.";
     NothingOpen, "nothing-open", "A mission was asked for without a request, and TODO.md has no open items of its own.",
         "Say what is to be done: /task <what>.";
     Aborted, "aborted", "The call was aborted while it waited.",

@@ -9,7 +9,7 @@ const ORDER: &[&[&str]] = &[
     &["fault", "clock"],
     &["sys"],
     &["store", "opencode"],
-    &["admission"],
+    &["admission", "inbox"],
     &["agent", "todo", "worktree"],
     &["mission"],
     &["engine"],
