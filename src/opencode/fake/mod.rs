@@ -161,6 +161,12 @@ impl FakeHost {
         prompts.filter_map(|message| message["info"]["id"].as_str()?.parse().ok()).collect()
     }
 
+    /// The bodies of the answers to requests for permission that were taken so far.
+    #[must_use]
+    pub fn replies(&self) -> Vec<Value> {
+        self.shared.lock().replies.clone()
+    }
+
     /// The bodies of the toasts so far.
     #[must_use]
     pub fn toasts(&self) -> Vec<Value> {

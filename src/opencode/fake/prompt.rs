@@ -100,8 +100,7 @@ pub fn abort(state: &mut State, id: &SessionId) {
     let Some(session) = state.sessions.get_mut(id) else { return };
     let Some(turn) = session.turn.take() else { return };
     turn.stop.cancel();
-    state.permissions.retain(|_, asked| asked.info["sessionID"] != id.as_str());
-    state.questions.retain(|_, asked| asked.info["sessionID"] != id.as_str());
+    // What it asked stays in the lists, though nobody waits for the answer.
     if turn.status["type"] == "retry" {
         // No error, no finish: nothing but an end.
         state.complete(id, None, None);

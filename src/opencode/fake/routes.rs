@@ -1,6 +1,6 @@
 //! The paths of a fake host.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -98,11 +98,12 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Response {
             Response { status: 204, body: String::new() }
         }
         ("GET /agent", _) => ok(&json!(state.agents)),
-        ("GET /permission", _) => ok(&state.permissions.values().map(|asked| asked.info.clone()).collect()),
-        ("GET /question", _) => ok(&state.questions.values().map(|asked| asked.info.clone()).collect()),
-        ("POST /permission/{id}/reply", _) => reply(&mut state, path[1], &body),
-        ("POST /question/{id}/reply", _) => question(&mut state, path[1], Some(&body["answers"])),
-        ("POST /question/{id}/reject", _) => question(&mut state, path[1], None),
+        // Each directory has its own.
+        ("GET /permission", _) => ok(&listed(&state, &state.permissions, &directory)),
+        ("GET /question", _) => ok(&listed(&state, &state.questions, &directory)),
+        ("POST /permission/{id}/reply", _) => reply(&mut state, path[1], &directory, &body),
+        ("POST /question/{id}/reply", _) => question(&mut state, path[1], &directory, Some(&body["answers"])),
+        ("POST /question/{id}/reject", _) => question(&mut state, path[1], &directory, None),
         ("POST /tui/show-toast", _) if body["variant"].is_null() => bad("Missing key\n  at [\"variant\"]"),
         ("POST /tui/show-toast", _) => {
             state.toasts.push(body);
@@ -152,20 +153,43 @@ fn refuse_prompt(body: &Value) -> Option<Response> {
     parts.iter().any(|part| part["text"].is_null()).then(|| bad("Missing key\n  at [\"parts\"][0][\"text\"]"))
 }
 
-fn reply(state: &mut State, id: &str, body: &Value) -> Response {
-    let Some(Asked { info, answer }) = state.permissions.remove(id) else {
+/// Whether the session that asks is of this directory.
+fn is_of(state: &State, info: &Value, directory: &Value) -> bool {
+    let session = info["sessionID"].as_str().and_then(|session| session.parse::<SessionId>().ok());
+    session.and_then(|session| state.sessions.get(&session)).is_some_and(|it| it.info["directory"] == *directory)
+}
+
+fn listed(state: &State, asked: &BTreeMap<String, Asked>, directory: &Value) -> Value {
+    asked.values().filter(|asked| is_of(state, &asked.info, directory)).map(|asked| asked.info.clone()).collect()
+}
+
+fn reply(state: &mut State, id: &str, directory: &Value, body: &Value) -> Response {
+    let here = state.permissions.get(id).is_some_and(|asked| is_of(state, &asked.info, directory));
+    let Some(Asked { info, answer }) = here.then(|| state.permissions.remove(id)).flatten() else {
         let message = format!("Permission request not found: {id}");
         return respond(404, &json!({ "_tag": "PermissionNotFoundError", "requestID": id, "message": message }));
     };
-    let goes_on = body["reply"] != "reject" || !body["message"].is_null();
+    state.replies.push(body.clone());
+    let rejected = body["reply"] == "reject";
     closed(state, &info, "permission.replied", json!({ "reply": body["reply"] }));
     // The turn may have been stopped meanwhile.
-    let _ = answer.send(goes_on);
+    let _ = answer.send(!rejected || !body["message"].is_null());
+    if rejected {
+        // With it all others of the session, and those without a word to the model.
+        let same = |asked: &Asked| asked.info["sessionID"] == info["sessionID"];
+        let others: Vec<_> =
+            state.permissions.iter().filter(|(_, asked)| same(asked)).map(|(id, _)| id.clone()).collect();
+        for Asked { info, answer } in others.iter().filter_map(|id| state.permissions.remove(id)).collect::<Vec<_>>() {
+            closed(state, &info, "permission.replied", json!({ "reply": "reject" }));
+            let _ = answer.send(false);
+        }
+    }
     ok(&json!(true))
 }
 
-fn question(state: &mut State, id: &str, answers: Option<&Value>) -> Response {
-    let Some(Asked { info, answer }) = state.questions.remove(id) else {
+fn question(state: &mut State, id: &str, directory: &Value, answers: Option<&Value>) -> Response {
+    let here = state.questions.get(id).is_some_and(|asked| is_of(state, &asked.info, directory));
+    let Some(Asked { info, answer }) = here.then(|| state.questions.remove(id)).flatten() else {
         let message = format!("Question request not found: {id}");
         return respond(404, &json!({ "_tag": "QuestionNotFoundError", "requestID": id, "message": message }));
     };

@@ -40,6 +40,8 @@ pub enum Step {
     Tool(String, Duration),
     /// A tool asks for permission to do something to something, and waits for the answer.
     AskPermission(String, String),
+    /// Tools called at once ask for permission, each to do something to something, and all wait for their answers.
+    AskPermissions(Vec<(String, String)>),
     /// A tool asks the user a question with these choices, and waits for the answer.
     AskQuestion(String, Vec<String>),
     /// The provider failed with this message; the host waits so long and asks again.

@@ -46,6 +46,8 @@ pub struct State {
     pub questions: BTreeMap<String, Asked>,
     pub agents: Vec<Value>,
     pub toasts: Vec<Value>,
+    /// The bodies of the answers to requests for permission.
+    pub replies: Vec<Value>,
     pub faults: HashMap<String, VecDeque<Fault>>,
     pub requests: HashMap<&'static str, usize>,
     pub subscribers: Vec<mpsc::UnboundedSender<String>>,
@@ -71,6 +73,7 @@ impl Default for State {
             questions: BTreeMap::new(),
             agents: vec![agent("build", "primary"), agent("plan", "primary"), agent("general", "subagent")],
             toasts: Vec::new(),
+            replies: Vec::new(),
             faults: HashMap::new(),
             requests: HashMap::new(),
             subscribers: Vec::new(),

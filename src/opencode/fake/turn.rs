@@ -149,30 +149,36 @@ impl State {
         );
     }
 
-    /// Asks, and gives what the answer will come by.
-    fn ask(&mut self, id: &SessionId, step: &Step) -> oneshot::Receiver<bool> {
-        let (answer, answered) = oneshot::channel();
-        let (kind, mut info) = match step {
-            Step::AskPermission(permission, pattern) => (
-                "permission.asked",
-                json!({ "id": self.id("per_"), "permission": permission, "patterns": [pattern],
-                    "metadata": {}, "always": ["*"] }),
-            ),
-            Step::AskQuestion(question, labels) => {
-                let options: Vec<_> = labels.iter().map(|label| json!({ "label": label, "description": "" })).collect();
-                let question = json!({ "question": question, "header": question, "options": options });
-                ("question.asked", json!({ "id": self.id("que_"), "questions": [question] }))
-            }
-            _ => return answered,
-        };
-        info["sessionID"] = json!(id);
-        let name = info["id"].as_str().unwrap_or_default().to_owned();
-        let asked = Asked { info: info.clone(), answer };
+    /// Asks, and gives what the answers will come by.
+    fn ask(&mut self, id: &SessionId, step: &Step) -> Vec<oneshot::Receiver<bool>> {
         match step {
-            Step::AskPermission(..) => self.permissions.insert(name, asked),
-            _ => self.questions.insert(name, asked),
-        };
-        self.emit_for(id, kind, info);
+            Step::AskPermission(permission, pattern) => vec![self.ask_permission(id, permission, pattern)],
+            Step::AskPermissions(asked) => {
+                asked.iter().map(|(permission, pattern)| self.ask_permission(id, permission, pattern)).collect()
+            }
+            Step::AskQuestion(question, labels) => vec![self.ask_question(id, question, labels)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn ask_permission(&mut self, id: &SessionId, permission: &str, pattern: &str) -> oneshot::Receiver<bool> {
+        let (answer, answered) = oneshot::channel();
+        let name = self.id("per_");
+        let info = json!({ "id": name, "sessionID": id, "permission": permission, "patterns": [pattern],
+            "metadata": {}, "always": ["*"] });
+        self.permissions.insert(name, Asked { info: info.clone(), answer });
+        self.emit_for(id, "permission.asked", info);
+        answered
+    }
+
+    fn ask_question(&mut self, id: &SessionId, question: &str, labels: &[String]) -> oneshot::Receiver<bool> {
+        let (answer, answered) = oneshot::channel();
+        let options: Vec<_> = labels.iter().map(|label| json!({ "label": label, "description": "" })).collect();
+        let question = json!({ "question": question, "header": question, "options": options });
+        let name = self.id("que_");
+        let info = json!({ "id": name, "sessionID": id, "questions": [question] });
+        self.questions.insert(name, Asked { info: info.clone(), answer });
+        self.emit_for(id, "question.asked", info);
         answered
     }
 
@@ -265,10 +271,14 @@ async fn perform(shared: &Shared, id: &SessionId, number: u64, step: &Step) -> b
             with(shared, id, number, |state| state.complete(id, Some("tool-calls"), None));
             return shared.lock().begin_again(id, number);
         }
-        Step::AskPermission(..) | Step::AskQuestion(..) => {
+        Step::AskPermission(..) | Step::AskPermissions(..) | Step::AskQuestion(..) => {
             let asked = asked(&mut shared.lock(), id, number, step);
-            let Some(answered) = asked else { return false };
-            if answered.await != Ok(true) {
+            let Some(asked) = asked else { return false };
+            let mut goes_on = true;
+            for answered in asked {
+                goes_on &= answered.await == Ok(true);
+            }
+            if !goes_on {
                 with(shared, id, number, |state| {
                     state.complete(id, Some("tool-calls"), None);
                     state.end(id);
@@ -310,7 +320,7 @@ async fn perform(shared: &Shared, id: &SessionId, number: u64, step: &Step) -> b
 }
 
 /// Asks, if the turn is still the session's own.
-fn asked(state: &mut State, id: &SessionId, number: u64, step: &Step) -> Option<oneshot::Receiver<bool>> {
+fn asked(state: &mut State, id: &SessionId, number: u64, step: &Step) -> Option<Vec<oneshot::Receiver<bool>>> {
     state.in_turn(id, number)?;
     Some(state.ask(id, step))
 }
