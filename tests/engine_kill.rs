@@ -223,7 +223,7 @@ async fn live(home: &Path, url: &str, parent: &str) {
                 let (Some(feed), Some(engine)) = (feed, listener.upgrade()) else { return };
                 match feed {
                     Feed::Connected => engine.stream_changed(true),
-                    Feed::Event(envelope) => engine.deliver(&[envelope.event]),
+                    Feed::Event(envelope) => engine.deliver(&[envelope]),
                     Feed::Disconnected(_) => engine.stream_changed(false),
                 }
             }

@@ -1,10 +1,12 @@
 //! From the host's events to those whom they concern: runners of the session, and the parents' book.
 
-use super::{monitor::Signal, project::Project, toasts::Note};
-use crate::opencode::{Event, SessionId, SessionStatus};
+use std::sync::Arc;
 
-/// Hands one event on. Of sessions that concern nobody nothing is kept.
-pub fn take(project: &Project, event: &Event) {
+use super::{inbox::Request, monitor::Signal, project::Project};
+use crate::opencode::{Event, Reply, SessionId, SessionStatus};
+
+/// Hands one event of a directory on. Of sessions that concern nobody nothing is kept.
+pub fn take(project: &Arc<Project>, directory: Option<&str>, event: &Event) {
     if let Event::InstanceDisposed { directory } = event {
         project.left(directory);
     }
@@ -15,6 +17,7 @@ pub fn take(project: &Project, event: &Event) {
             stands(project, session, status);
         }
         Event::SessionIdle { .. } => {
+            project.inbox.idle(session);
             project.signal(session, || Signal::Idle);
             stands(project, session, &SessionStatus::Idle);
         }
@@ -29,6 +32,7 @@ pub fn take(project: &Project, event: &Event) {
             project.signal(session, || Signal::Session(info.clone()));
         }
         Event::SessionDeleted(_) => {
+            project.inbox.idle(session);
             project.signal(session, || Signal::Deleted);
         }
         Event::MessageUpdated(info) => {
@@ -39,16 +43,14 @@ pub fn take(project: &Project, event: &Event) {
             project.signal(session, || Signal::Part(part.clone()));
         }
         Event::PermissionAsked(request) => {
-            asks(project, session, &format!("permission: {} {}", request.permission, request.patterns.join(" ")));
+            asked(project, directory, Request::Permission(request.clone()));
         }
-        Event::QuestionAsked(request) => {
-            let question = request.questions.first().map_or("a question", |question| question.question.as_str());
-            asks(project, session, &format!("an answer: {question}"));
+        Event::QuestionAsked(request) => asked(project, directory, Request::Question(request.clone())),
+        Event::PermissionReplied { request, reply, .. } => {
+            project.inbox.closed(request.as_str(), reply.map_or("an answer", Reply::as_str));
         }
-        Event::PermissionReplied { .. } | Event::QuestionClosed { .. } => {
-            if let Some(running) = project.running_in(session) {
-                running.live.show(|glance| glance.asking = None);
-            }
+        Event::QuestionClosed { request, rejected, .. } => {
+            project.inbox.closed(request.as_str(), if *rejected { "dismiss" } else { "an answer" });
         }
         Event::SessionCreated(info) => project.sessions.learn(info),
         Event::ServerConnected | Event::InstanceDisposed { .. } => {}
@@ -66,11 +68,9 @@ fn stands(project: &Project, session: &SessionId, status: &SessionStatus) {
     }
 }
 
-/// A session waits for the user: that must be seen.
-fn asks(project: &Project, session: &SessionId, what: &str) {
-    if let Some(running) = project.running_in(session) {
-        let what = format!("waits for {}", super::handoff::cut(what, 200));
-        running.live.show(|glance| glance.asking = Some(what.clone()));
-        project.toaster.note(Note::Waits(format!("{} {what}", running.label)));
+/// An agent asks something of the user. While nothing of ours runs it is nobody's below us.
+fn asked(project: &Project, directory: Option<&str>, request: Request) {
+    if let Some(directory) = directory.filter(|_| !project.running().is_empty()) {
+        project.inbox.asked(request, directory, false);
     }
 }

@@ -1,8 +1,8 @@
 //! The engine: one for a process, one [`project::Project`] for each project that a directory holds.
 //!
-//! Five loops a project, each asleep until something concerns it: [`recovery`] takes over from dead processes,
+//! Loops of each project, asleep until something concerns them: [`recovery`] takes over from dead processes,
 //! [`dispatcher`] starts what may start, [`reports`] tells parents, [`poller`] asks the host about sessions that have
-//! gone silent, [`todo`] keeps TODO.md and its file in step. One [`runner`] a running task. Invariants:
+//! gone silent, [`inbox`] sees to what agents ask of the user, [`todo`] keeps TODO.md and its file in step. One [`runner`] a running task. Invariants:
 //! - The store is written before anybody hears of a change; what is lost in memory is found again from the store.
 //! - A runner owns its task by a fence. Whoever loses the fence stops without a word.
 //! - Nothing wakes up while nothing runs.
@@ -12,6 +12,7 @@ mod dispatcher;
 mod events;
 mod failures;
 pub mod handoff;
+pub mod inbox;
 mod listening;
 pub mod live;
 pub mod missions;

@@ -118,6 +118,15 @@ impl Monitor {
         self.missed = false;
     }
 
+    /// The prompt is sent again, for the session to go on with it: that something was refused is no end.
+    pub fn goes_on(&mut self) {
+        self.prompted();
+        self.status = SessionStatus::Busy;
+        for turn in self.turns.values_mut() {
+            turn.refused = None;
+        }
+    }
+
     /// Takes a signal in.
     pub fn hear(&mut self, signal: Signal) -> Heard {
         if !matches!(signal, Signal::Polled { .. }) {

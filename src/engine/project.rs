@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     core::Core,
+    inbox::Inbox,
     listening::Need,
     live::Live,
     missions::book::Book,
@@ -86,6 +87,8 @@ pub struct Project {
     pub sessions: Sessions,
     /// The missions that are driven here.
     pub missions: Book,
+    /// What agents ask of the user.
+    pub inbox: Inbox,
     /// Shows toasts.
     pub toaster: Toaster,
     /// Ends the loops.
@@ -141,6 +144,7 @@ impl Project {
             changed: watch::channel(0).0,
             sessions: Sessions::default(),
             missions: Book::default(),
+            inbox: Inbox::default(),
             toaster,
             stop: CancellationToken::new(),
             tracker: TaskTracker::new(),
@@ -282,6 +286,7 @@ impl Project {
     pub fn enrol(&self, task: TaskId, running: Running) {
         let directory = Arc::clone(&running.directory);
         lock(&self.running).insert(task, running);
+        self.inbox.began();
         // Whoever lets go first says so and then looks who runs: one of the two sees the other.
         if self.stop.is_cancelled() || self.is_leaving(&directory) {
             self.order(task, Order::Interrupt);
@@ -310,6 +315,7 @@ impl Project {
             tasks.retain(|routed| *routed != task);
             !tasks.is_empty()
         });
+        self.inbox.ended(task);
     }
 
     /// Tells a task's runner something; `false` when it has none here.
@@ -327,8 +333,13 @@ impl Project {
 
     /// The running task of a session.
     pub fn running_in(&self, session: &SessionId) -> Option<Running> {
-        let task = lock(&self.routes).get(session)?.first().copied()?;
+        let task = self.task_in(session)?;
         lock(&self.running).get(&task).cloned()
+    }
+
+    /// Which one it is.
+    pub fn task_in(&self, session: &SessionId) -> Option<TaskId> {
+        lock(&self.routes).get(session)?.first().copied()
     }
 
     /// The sessions of a running task.

@@ -181,8 +181,8 @@ impl Runner {
         if !self.project.hears(&self.task.spec.directory) {
             self.attend(core.listening.opened()).await?;
         }
-        let prompted = sessions.prompt(&session, ids, &agent, model, text);
-        self.attend(prompted).await??;
+        let prompt = || sessions.prompt(&session, ids.clone(), &agent, model.clone(), text.clone());
+        self.attend(prompt()).await??;
         // That it was idle before the prompt came says nothing about the run.
         self.monitor.prompted();
         self.live.touch();
@@ -203,6 +203,13 @@ impl Runner {
             match reading {
                 Reading::Open => {}
                 Reading::Complete(outcome) => return Err(End::Complete(outcome)),
+                // The host has ended the turn with a refusal after which the agent was to go on.
+                Reading::Failed(failure)
+                    if failure.kind == FailureKind::Denied && self.project.inbox.take_broken(&session) =>
+                {
+                    self.monitor.goes_on();
+                    self.attend(prompt()).await??;
+                }
                 Reading::Failed(failure) => return Err(End::Failed(failure)),
                 Reading::Aborted => return Err(End::Aborted),
             }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     core::Core,
-    dispatcher, events,
+    dispatcher, events, inbox,
     listening::{Listening, Switch},
     missions,
     monitor::Signal,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Ids},
-    opencode::{AscendingIds, Client, Envelope, Event, Transport},
+    opencode::{AscendingIds, Client, Envelope, Transport},
     store::{
         Durability, SqliteStore, Store, StoreError, StoreHandle, Watcher,
         home::Home,
@@ -183,11 +183,11 @@ impl Engine {
     }
 
     /// Hands on what the host told of its sessions, in its order.
-    pub fn deliver(&self, events: &[Event]) {
+    pub fn deliver(&self, events: &[Envelope]) {
         let projects: Vec<_> = self.held().values().map(|held| Arc::clone(&held.project)).collect();
-        for event in events {
+        for Envelope { directory, event } in events {
             for project in &projects {
-                events::take(project, event);
+                events::take(project, directory.as_deref(), event);
             }
         }
     }
@@ -203,6 +203,7 @@ impl Engine {
         self.core.listening.changed(open);
         for held in self.held().values() {
             held.project.sessions.forget();
+            held.project.inbox.missed();
             for task in held.project.running().into_keys() {
                 held.project.order(task, Order::Signal(Signal::Missed));
             }
@@ -239,7 +240,7 @@ impl Attachment {
     /// Takes an event of the directory, as the host writes it: `{type, properties}`.
     pub fn hear(&self, event: &str) {
         match Envelope::parse(&format!(r#"{{"payload":{event}}}"#)) {
-            Ok(Some(envelope)) => events::take(&self.project, &envelope.event),
+            Ok(Some(envelope)) => events::take(&self.project, Some(&self.directory), &envelope.event),
             Ok(None) => {}
             Err(error) => tracing::debug!(%error, "an event was not understood"),
         }
@@ -257,6 +258,8 @@ impl Attachment {
         keep(project, "reports", reports::run);
         keep(project, "missions", missions::run);
         keep(project, "poller", poller::run);
+        keep(project, "inbox", inbox::run);
+        keep(project, "inbox look-out", inbox::look_out);
         keep(project, "todo", todo::run);
     }
 

@@ -43,7 +43,7 @@ impl EventStream {
             match Envelope::parse(text) {
                 // What the host hands over itself comes here once more, and later: stale by now.
                 Ok(Some(Envelope { directory: Some(directory), .. })) if engine.hears(&directory) => {}
-                Ok(Some(envelope)) => events.push(envelope.event),
+                Ok(Some(envelope)) => events.push(envelope),
                 Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "an event was not understood"),
             }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::table;
+use super::{answer, table};
 use crate::{
     agent::{self, Role},
     engine::{handoff, service::Attachment},
@@ -25,14 +25,15 @@ pub struct CommandSpec {
 }
 
 /// Every command.
-pub const COMMANDS: [CommandSpec; 6] = [
+pub const COMMANDS: [CommandSpec; 7] = [
     CommandSpec {
         name: "task",
         description: "Make a mission of a request: plan, parallel work, review, report",
         template: agent::TASK_TEMPLATE,
         commands: true,
     },
-    shown("tasks", "Show Sortie's tasks"),
+    shown("tasks", "Show Sortie's tasks, and what they ask you"),
+    shown("answer", "Answer what a task asks you: /answer p1 once | always | reject [why], or words"),
     shown("mission", "Show the mission and its items"),
     shown("pause", "Let the mission and its tasks stand still"),
     shown("resume", "Let the paused mission go on"),
@@ -90,6 +91,7 @@ pub async fn command(
             Err(fault) => Err(fault),
         },
         "tasks" => tasks(to).await,
+        "answer" => answer::answer(to, &session, directory, arguments).await,
         "mission" => to.missions_text(&session).await,
         "pause" => to.pause_mission(&session, "you paused it; /resume goes on").await,
         "resume" => to.resume_mission(&session).await,
@@ -111,5 +113,11 @@ async fn tasks(to: &Attachment) -> Result<String, Fault> {
     if seen.is_empty() {
         return Ok("No tasks in this project yet.".to_owned());
     }
-    Ok(table::table(to, &seen))
+    let mut text = table::table(to, &seen);
+    let prompts = answer::prompts(to).await?;
+    if !prompts.is_empty() {
+        text.push('\n');
+        text.push_str(&prompts);
+    }
+    Ok(text)
 }

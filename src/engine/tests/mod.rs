@@ -3,6 +3,7 @@
 mod flow;
 mod missions;
 mod peers;
+mod prompts;
 mod retries;
 mod rig;
 mod steps;

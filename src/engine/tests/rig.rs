@@ -107,11 +107,28 @@ impl Rig {
         self.start_over(options, transport, move || SqliteStore::open(&home, Durability::Normal)).await
     }
 
+    /// In a host that leaves when its main session is idle.
+    pub async fn start_headless(&self) -> Life {
+        let home = self.open_home();
+        let open = move || SqliteStore::open(&home, Durability::Normal);
+        self.start_in(Options::default(), self.host.transport(), open, true).await
+    }
+
     pub async fn start_over<S: Store>(
         &self,
         options: Options,
         transport: Arc<dyn Transport>,
         store: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
+    ) -> Life {
+        self.start_in(options, transport, store, false).await
+    }
+
+    async fn start_in<S: Store>(
+        &self,
+        options: Options,
+        transport: Arc<dyn Transport>,
+        store: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
+        headless: bool,
     ) -> Life {
         let (still, moves) = mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || moves.recv());
@@ -123,7 +140,7 @@ impl Rig {
         let engine = Engine::over(self.open_home(), clock, store, switch).await.unwrap();
         let feed = tokio::spawn(feed(EventStream::new(&engine), Arc::clone(&self.host), listens));
         let project = ProjectKey::new(DIR);
-        let at = engine.attach(Attach { project, directory: DIR.to_owned(), transport, options, headless: false });
+        let at = engine.attach(Attach { project, directory: DIR.to_owned(), transport, options, headless });
         at.start();
         Life { at, engine, feed, _still: still }
     }

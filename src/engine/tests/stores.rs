@@ -13,8 +13,9 @@ use crate::{
     engine::options::Options,
     opencode::fake::Script,
     store::{
-        Changed, Durability, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId,
-        Revision, Snapshot, SqliteStore, Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos, Via,
+        Answered, Changed, Durability, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, NewPrompt,
+        PromptRow, Prompts, Report, ReportId, Revision, Snapshot, SqliteStore, Store, StoreError, TodoCommit, TodoFile,
+        TodoStep, Todos, Via,
     },
     task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp},
 };
@@ -151,6 +152,23 @@ impl Missions for Refuses {
     }
 }
 
+impl Prompts for Refuses {
+    fn ask_prompt(&mut self, prompt: &NewPrompt, now: Timestamp) -> Result<PromptRow, StoreError> {
+        self.refuse("ask")?;
+        self.inner.ask_prompt(prompt, now)
+    }
+    fn close_prompt(&mut self, number: i64, answered: &Answered) -> Result<bool, StoreError> {
+        self.refuse("answer")?;
+        self.inner.close_prompt(number, answered)
+    }
+    fn prompts(&mut self, project: &ProjectKey, answered: Option<u32>) -> Result<Vec<PromptRow>, StoreError> {
+        self.inner.prompts(project, answered)
+    }
+    fn prompt(&mut self, project: &ProjectKey, number: i64) -> Result<Option<PromptRow>, StoreError> {
+        self.inner.prompt(project, number)
+    }
+}
+
 impl Todos for Refuses {
     fn todo(&mut self, project: &ProjectKey, rev: Option<u64>) -> Result<Snapshot, StoreError> {
         self.inner.todo(project, rev)
@@ -199,9 +217,19 @@ impl Todos for Refuses {
 impl Rig {
     /// An engine whose database refuses writes of one kind so many times.
     pub async fn start_refusing(&self, verb: &'static str, left: &Arc<AtomicU32>) -> super::rig::Life {
+        self.start_refusing_as(Options::default(), verb, left).await
+    }
+
+    /// The same with these options.
+    pub async fn start_refusing_as(
+        &self,
+        options: Options,
+        verb: &'static str,
+        left: &Arc<AtomicU32>,
+    ) -> super::rig::Life {
         let (home, left) = (self.open_home(), Arc::clone(left));
         let open = move || Ok(Refuses { inner: SqliteStore::open(&home, Durability::Normal)?, verb, left });
-        self.start_over(Options::default(), self.host.transport(), open).await
+        self.start_over(options, self.host.transport(), open).await
     }
 }
 
