@@ -43,7 +43,11 @@ pub enum OurTools {
 /// bytes of the others in each of its requests.
 #[must_use]
 pub fn child_rules(caller_session: &[Rule], caller_agent: &[Rule], tools: OurTools) -> Vec<Rule> {
-    let denied = caller_agent.iter().filter(|rule| rule.action == "deny");
+    let denied = caller_agent
+        .iter()
+        .enumerate()
+        .filter(|(at, rule)| rule.action == "deny" && !caller_agent[at + 1..].iter().any(|later| lifts(later, rule)));
+    let denied = denied.map(|(_, rule)| rule);
     let kept = caller_session.iter().filter(|rule| rule.action == "deny" || rule.permission == "external_directory");
     let mut rules: Vec<Rule> = Vec::new();
     for rule in denied.chain(kept) {
@@ -66,6 +70,13 @@ pub fn child_rules(caller_session: &[Rule], caller_agent: &[Rule], tools: OurToo
     rules
 }
 
+/// Whether a later rule lifts a denial altogether, as an agent's own rules do with OpenCode's defaults: then the caller is
+/// not denied it.
+fn lifts(later: &Rule, denial: &Rule) -> bool {
+    let covers = |wide: &str, narrow: &str| wide == "*" || wide == narrow;
+    later.action != "deny" && covers(&later.permission, &denial.permission) && covers(&later.pattern, &denial.pattern)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +97,20 @@ mod tests {
         assert_eq!(child_rules(&[], &[], OurTools::None), [rule("sortie_*", "*", "deny")]);
         let planner = [rule("sortie_*", "*", "deny"), rule("sortie_todo", "*", "allow")];
         assert_eq!(child_rules(&[], &[], OurTools::Todo), planner);
+    }
+
+    #[test]
+    fn what_the_caller_is_denied_by_default_and_given_after_all_is_not_denied_to_its_tasks() {
+        let inherited = |agent: &[Rule]| child_rules(&[], agent, OurTools::All);
+        let (deny, allow) = (rule("question", "*", "deny"), rule("question", "*", "allow"));
+        assert_eq!(inherited(&[deny.clone(), allow.clone()]), []);
+        assert_eq!(inherited(&[deny.clone(), rule("*", "*", "ask")]), []);
+        assert_eq!(inherited(&[allow.clone(), deny.clone()]), [deny.clone()]);
+        assert_eq!(inherited(&[deny.clone(), allow, deny.clone()]), [deny.clone()]);
+        // Lifted in part it stands as a whole.
+        let bash = rule("bash", "*", "deny");
+        assert_eq!(inherited(&[bash.clone(), rule("bash", "git *", "allow")]), [bash]);
+        assert_eq!(inherited(&[deny.clone(), rule("bash", "*", "allow")]), [deny]);
     }
 
     #[test]

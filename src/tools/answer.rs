@@ -104,7 +104,7 @@ fn choices(question: &Question, words: &str) -> Vec<String> {
 pub async fn prompts(to: &Attachment) -> Result<String, Fault> {
     let listed = to.prompts(ANSWERED).await?;
     let mut text = String::new();
-    if !listed.here.is_empty() {
+    if !listed.here.is_empty() || !listed.elsewhere.is_empty() {
         text.push_str("\nWaiting for you:\n");
     }
     for (row, entry) in &listed.here {

@@ -30,6 +30,9 @@ const DEEPEST: usize = 64;
 /// How much of a prompt a toast shows, in bytes.
 const TOAST: usize = 200;
 
+/// Why a prompt is gone whose session is idle.
+const NO_TURN: &str = "its turn has ended";
+
 /// What became of a prompt.
 struct End {
     answer: String,
@@ -204,7 +207,7 @@ async fn heed(project: &Project, entry: &Entry, word: Word) -> Option<End> {
         Word::Idle if in_turn(project, entry).await => None,
         Word::Idle => {
             refuse(project, entry).await;
-            Some(gone("its turn has ended"))
+            Some(gone(NO_TURN))
         }
     }
 }
@@ -227,8 +230,15 @@ async fn send(project: &Project, entry: &Entry, given: Given) -> Option<End> {
         None => None,
     };
     // Another refusal may have taken this one with it while it waited at the gate.
-    if let Some(word @ Word::Closed { .. }) = entry.take_word() {
-        return heed(project, entry, word).await;
+    if let Some(word) = entry.take_word()
+        && let Some(end) = heed(project, entry, word).await
+    {
+        return Some(end);
+    }
+    // The host would do what is allowed also after the turn was stopped.
+    if matches!(given.answer, Answer::Once | Answer::Always) && !in_turn(project, entry).await {
+        refuse(project, entry).await;
+        return Some(gone(NO_TURN));
     }
     entry.sending(Some(given.clone()));
     let sent = match (&entry.request, &given.answer) {

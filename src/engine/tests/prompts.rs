@@ -360,6 +360,22 @@ async fn what_no_turn_waits_for_any_more_is_refused_and_never_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_person_who_allows_what_was_stopped_unheard_allows_nothing() {
+    let rig = Rig::new(asking).await;
+    let life = rig.start().await;
+    let task = rig.launch(&life, &["wait"]).await[0];
+    let session = session_of(&rig, &life, task).await;
+    let child = below(&rig, &session, DIR, "ask").await;
+    let row = waiting(&rig, &life, 1).await.remove(0);
+    rig.host.silence_events(true);
+    rig.host.client().abort(DIR, &child).await.unwrap();
+    let told = give(&rig, &life, row.number, Answer::Once).await;
+    assert_eq!(told, format!("p{} was answered already: gone (its turn has ended)", row.number));
+    let replied = rig.host.replies();
+    assert_eq!((replied.len(), replied[0]["reply"].as_str()), (1, Some("reject")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_left_of_a_turn_that_ended_unheard_is_not_allowed_by_a_list() {
     let rig = Rig::new(asking).await;
     rig.host.silence_events(true);
