@@ -360,6 +360,24 @@ async fn what_no_turn_waits_for_any_more_is_refused_and_never_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_asked_below_a_task_that_ends_is_refused_and_its_session_does_not_hang() {
+    let rig = Rig::new(|seen| match seen.text.as_str() {
+        "slow" => Script::say_after(secs(8), "done"),
+        _ => asking(seen),
+    })
+    .await;
+    let life = rig.start().await;
+    let task = rig.launch(&life, &["slow"]).await[0];
+    let session = session_of(&rig, &life, task).await;
+    let child = below(&rig, &session, DIR, "ask").await;
+    waiting(&rig, &life, 1).await;
+    assert_eq!(rig.end_of(&life, task).await.state.name(), StateName::Complete);
+    rig.until(&[&life], secs(5), "the child's end", async || !rig.host.busy().contains(&child)).await;
+    waiting(&rig, &life, 0).await;
+    assert_eq!(answers(&life).await, ["permission: bash ask: gone (its task has ended)"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_person_who_allows_what_was_stopped_unheard_allows_nothing() {
     let rig = Rig::new(asking).await;
     let life = rig.start().await;
@@ -407,6 +425,15 @@ async fn after_a_crash_it_is_asked_anew_and_the_old_prompt_is_gone() {
     };
     rig.host.crash();
     let life = rig.start().await;
+    // The record says so before anybody looks.
+    let waits = async || {
+        let key = life.at.project_key();
+        life.at.project.store(move |store| store.prompts(&key, None)).await.unwrap()
+    };
+    rig.until(&[&life], secs(5), "the old record to be closed", async || {
+        waits().await.iter().all(|row| row.number != old.number)
+    })
+    .await;
     let row = waiting(&rig, &life, 1).await.remove(0);
     assert_ne!(row.number, old.number);
     assert_eq!(life.at.waiting_prompt(old.number).await.unwrap_err().code, Code::NoSuchPrompt);
