@@ -105,8 +105,9 @@ mod tests {
         let (deny, allow) = (rule("question", "*", "deny"), rule("question", "*", "allow"));
         assert_eq!(inherited(&[deny.clone(), allow.clone()]), []);
         assert_eq!(inherited(&[deny.clone(), rule("*", "*", "ask")]), []);
-        assert_eq!(inherited(&[allow.clone(), deny.clone()]), [deny.clone()]);
-        assert_eq!(inherited(&[deny.clone(), allow, deny.clone()]), [deny.clone()]);
+        let denied = [deny.clone()];
+        assert_eq!(inherited(&[allow.clone(), deny.clone()]), denied);
+        assert_eq!(inherited(&[deny.clone(), allow, deny.clone()]), denied);
         // Lifted in part it stands as a whole.
         let bash = rule("bash", "*", "deny");
         assert_eq!(inherited(&[bash.clone(), rule("bash", "git *", "allow")]), [bash]);

@@ -148,7 +148,7 @@ mod tests {
         Request::Permission(serde_json::from_value(request).unwrap())
     }
 
-    fn question(questions: Value) -> Request {
+    fn question(questions: &Value) -> Request {
         let request = json!({ "id": "que_1", "sessionID": "ses_1", "questions": questions });
         Request::Question(serde_json::from_value(request).unwrap())
     }
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_question_is_answered_by_numbers_labels_or_words() {
-        let one = question(json!([which(false)]));
+        let one = question(&json!([which(false)]));
         let chosen = |words: &str| Ok(Answer::Choose(vec![vec![words.to_owned()]]));
         assert_eq!(read(&one, "2"), chosen("Blue"));
         assert_eq!(read(&one, "red"), chosen("Red"));
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(read(&one, "neither; make it green"), chosen("neither; make it green"));
         assert_eq!(read(&one, "reject"), Ok(Answer::Dismiss));
         assert_eq!(read(&one, "").unwrap_err().code, Code::BadAnswer);
-        let several = question(json!([which(true), which(false)]));
+        let several = question(&json!([which(true), which(false)]));
         let both = vec![vec!["Red".to_owned(), "Blue".to_owned()], vec!["mauve".to_owned()]];
         assert_eq!(read(&several, "1, blue; mauve"), Ok(Answer::Choose(both)));
         for words in ["1", "1;", "1; 2; 3"] {

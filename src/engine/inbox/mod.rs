@@ -99,12 +99,12 @@ impl Inbox {
 
     /// A session is idle: what it asked may have no turn to go back to. The host tells of that by nothing else.
     pub fn idle(&self, session: &SessionId) {
-        self.tell(Word::Idle, |entry| entry.request.session() == session);
+        self.tell(&Word::Idle, |entry| entry.request.session() == session);
     }
 
     /// A task has ended: nobody needs answers to what was asked below it.
     pub fn ended(&self, task: TaskId) {
-        self.tell(Word::Ended, |entry| entry.task() == Some(task));
+        self.tell(&Word::Ended, |entry| entry.task() == Some(task));
     }
 
     /// Events may have been missed.
@@ -123,7 +123,7 @@ impl Inbox {
         self.known().refusals.take_broken(session)
     }
 
-    fn tell(&self, word: Word, concerned: impl Fn(&Entry) -> bool) {
+    fn tell(&self, word: &Word, concerned: impl Fn(&Entry) -> bool) {
         for entry in self.waiting().iter().filter(|entry| concerned(entry)) {
             entry.hear(word.clone());
         }

@@ -65,11 +65,11 @@ async fn waiting(rig: &Rig, life: &Life, number: usize) -> Vec<PromptRow> {
 /// What became of all that was asked, as `what: answer (by)`.
 async fn answers(life: &Life) -> Vec<String> {
     let answered = life.at.prompts(99).await.unwrap().answered;
-    let line = |row: PromptRow| {
+    let shown = |row: PromptRow| {
         let answered = row.answered.unwrap();
         format!("{}: {} ({})", row.prompt.what, answered.answer, answered.by)
     };
-    answered.into_iter().map(line).collect()
+    answered.into_iter().map(shown).collect()
 }
 
 /// A person's answer, while time goes on.
@@ -122,8 +122,8 @@ async fn a_person_answers_and_the_answer_reaches_the_session_that_asked() {
     rig.pass(&life, secs(5)).await;
     let toasts = rig.host.toasts().iter().map(ToString::to_string).collect::<String>();
     for row in &rows {
-        let line = format!("waits for {}\\n/answer p{} with once", row.prompt.what, row.number);
-        assert_eq!(toasts.matches(&line).count(), 1, "{toasts}");
+        let notice = format!("waits for {}\\n/answer p{} with once", row.prompt.what, row.number);
+        assert_eq!(toasts.matches(&notice).count(), 1, "{toasts}");
     }
     let told = give(&rig, &life, of(tasks[1]).number, Answer::Once).await;
     assert_eq!(told, format!("p{} is answered: once", of(tasks[1]).number));
@@ -172,10 +172,9 @@ async fn at_depth_two_in_a_second_directory_prompts_are_found_and_answered_there
         let rows = waiting(&rig, &life, 2).await;
         assert!(rows.iter().all(|row| row.prompt.task == task && row.prompt.directory == SECOND), "{rows:?}");
         for row in rows {
-            let answer = match row.prompt.session == asks.as_str() {
-                true => Answer::Once,
-                false => Answer::Choose(vec![vec!["B".to_owned()]]),
-            };
+            let is_permission = row.prompt.session == asks.as_str();
+            let chosen = Answer::Choose(vec![vec!["B".to_owned()]]);
+            let answer = if is_permission { Answer::Once } else { chosen };
             give(&rig, &life, row.number, answer).await;
         }
         rig.until(&[&life], secs(5), "the children to go on", async || {

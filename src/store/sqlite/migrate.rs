@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// Every migration, the oldest first.
-pub(super) const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),

@@ -40,7 +40,7 @@ fn a_prompt_is_recorded_once_and_answered_once() {
     assert!(!store.close_prompt(first.number, &answered("reject", 5)).unwrap());
     assert!(!store.close_prompt(999, &answered("reject", 5)).unwrap());
     let closed = crate::store::PromptRow { answered: Some(answered("once", 4)), ..first.clone() };
-    assert_eq!(store.prompts(&project(), Some(9)).unwrap(), [closed.clone()]);
+    assert_eq!(store.prompts(&project(), Some(9)).unwrap(), std::slice::from_ref(&closed));
     assert_eq!(store.prompts(&project(), None).unwrap(), [second]);
     // What is asked again under the id of an answered one is that one.
     assert_eq!(store.ask_prompt(&prompt(1), Timestamp(9)).unwrap(), closed);
