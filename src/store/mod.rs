@@ -17,6 +17,7 @@ pub mod instance;
 mod missions;
 mod platform;
 mod report;
+mod spending;
 pub mod sqlite;
 mod todo;
 pub mod turn;
@@ -28,6 +29,7 @@ pub use home::Home;
 pub use instance::InstanceLock;
 pub use missions::{MissionFilter, MissionRow, MissionStep, Missions};
 pub use report::{Report, ReportId, Via};
+pub use spending::{Account, Born, Brood, Charge, Lineage, Spending};
 pub use sqlite::{Durability, SqliteStore};
 pub use todo::{Known, Revision, Snapshot, TODO_TEXTS, TodoCommit, TodoFile, TodoStep, Todos, todo_hash};
 pub use turn::Turn;
@@ -100,7 +102,7 @@ pub struct JournalRow {
 }
 
 /// Durable state. Every method is one transaction; an error leaves everything as it was.
-pub trait Store: Missions + Todos + Send + 'static {
+pub trait Store: Missions + Todos + Spending + Send + 'static {
     /// Inserts new tasks in their order, with one journal row each. Dependencies must exist in the same project, as
     /// stored tasks or in the batch.
     ///

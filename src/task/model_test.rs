@@ -56,6 +56,7 @@ fn changes() -> impl Strategy<Value = Change> {
         2 => (0_u8..2).prop_map(|n| Change::Adopt { home: instance(n) }),
         1 => Just(Change::Cancel { reason: CancelReason::Request }),
         1 => Just(Change::Pause),
+        1 => Just(Change::Exhaust { over: Over { scope: Scope::Task, what: What::Tokens, used: 2, limit: 1 } }),
         2 => Just(Change::Continue),
     ]
 }
@@ -74,7 +75,7 @@ fn arrow(from: StateName, change: &Change, policy: ResumePolicy) -> &'static [St
             ResumePolicy::Never => &[Failed],
         },
         (Pending, Change::Adopt { .. }) | (Paused, Change::Continue) => &[Pending],
-        (Paused, Change::Adopt { .. }) | (Pending | Running, Change::Pause) => &[Paused],
+        (Paused, Change::Adopt { .. }) | (Pending | Running, Change::Pause | Change::Exhaust { .. }) => &[Paused],
         (Pending | Running | Paused, Change::Cancel { .. }) => &[Cancelled],
         _ => &[],
     }

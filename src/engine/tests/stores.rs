@@ -13,10 +13,11 @@ use crate::{
     engine::options::Options,
     opencode::fake::Script,
     store::{
-        Changed, Durability, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId,
-        Revision, Snapshot, SqliteStore, Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos, Via,
+        Account, Born, Brood, Changed, Charge, Durability, Filter, JournalRow, Lineage, MissionFilter, MissionRow,
+        MissionStep, Missions, Report, ReportId, Revision, Snapshot, Spending, SqliteStore, Store, StoreError,
+        TodoCommit, TodoFile, TodoStep, Todos, Via,
     },
-    task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp},
+    task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, Spent, StateName, Task, TaskId, Timestamp},
 };
 
 /// Refuses writes of one kind so many times, by turns because it is busy and because it is full.
@@ -148,6 +149,37 @@ impl Missions for Refuses {
     fn step_mission(&mut self, step: &MissionStep, now: Timestamp) -> Result<(), StoreError> {
         self.refuse("mission")?;
         self.inner.step_mission(step, now)
+    }
+}
+
+impl Spending for Refuses {
+    fn charge(&mut self, charges: &[Charge], now: Timestamp) -> Result<(), StoreError> {
+        self.refuse("charge")?;
+        self.inner.charge(charges, now)
+    }
+    fn settle_charges(&mut self, tasks: &[TaskId]) -> Result<(), StoreError> {
+        self.inner.settle_charges(tasks)
+    }
+    fn spent(&mut self, account: &Account) -> Result<Spent, StoreError> {
+        self.inner.spent(account)
+    }
+    fn kin(&mut self, task: TaskId) -> Result<(Vec<TaskId>, Vec<TaskId>), StoreError> {
+        self.inner.kin(task)
+    }
+    fn launch_below(
+        &mut self,
+        lineage: &Lineage,
+        born: &[Born],
+        since: Timestamp,
+        admit: &mut dyn FnMut(&Brood) -> bool,
+    ) -> Result<bool, StoreError> {
+        self.inner.launch_below(lineage, born, since, admit)
+    }
+    fn settings(&mut self, beginning: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.inner.settings(beginning)
+    }
+    fn first_setting(&mut self, name: &str, value: &str) -> Result<bool, StoreError> {
+        self.inner.first_setting(name, value)
     }
 }
 

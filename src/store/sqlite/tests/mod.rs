@@ -5,6 +5,7 @@ mod limits;
 mod missions;
 mod model;
 mod plans;
+mod spending;
 mod todo;
 
 use crate::store::{Durability, Home, SqliteStore};
