@@ -64,7 +64,7 @@ test("the tools have names, words and schemas", () => {
   for (const { prompt, mode, permission } of Object.values(agent)) {
     assert.ok(prompt.length > 0 && ["primary", "subagent"].includes(mode) && permission.task === "deny");
   }
-  assert.deepEqual(Object.keys(command).sort(), ["mission", "pause", "resume", "stop", "task", "tasks"]);
+  assert.deepEqual(Object.keys(command).sort(), ["budget", "mission", "pause", "resume", "stop", "task", "tasks"]);
   assert.deepEqual([command.task.agent, command.task.template], ["commander", "$ARGUMENTS"]);
 });
 

@@ -1,12 +1,14 @@
 //! The engine: one for a process, one [`project::Project`] for each project that a directory holds.
 //!
-//! Five loops a project, each asleep until something concerns it: [`recovery`] takes over from dead processes,
+//! Seven loops a project, each asleep until something concerns it: [`recovery`] takes over from dead processes,
 //! [`dispatcher`] starts what may start, [`reports`] tells parents, [`poller`] asks the host about sessions that have
-//! gone silent, [`todo`] keeps TODO.md and its file in step. One [`runner`] a running task. Invariants:
+//! gone silent, [`missions`] drives missions, [`budgets`] counts what is used, [`todo`] keeps TODO.md and its file in
+//! step. One [`runner`] a running task. Invariants:
 //! - The store is written before anybody hears of a change; what is lost in memory is found again from the store.
 //! - A runner owns its task by a fence. Whoever loses the fence stops without a word.
 //! - Nothing wakes up while nothing runs.
 
+mod budgets;
 pub mod core;
 mod dispatcher;
 mod events;
@@ -32,6 +34,7 @@ mod runner;
 pub mod service;
 mod sessions;
 pub mod shutdown;
+pub mod spawn;
 pub mod stream;
 #[cfg(test)]
 mod testing;

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    budgets::Ledger,
     core::Core,
     listening::Need,
     live::Live,
@@ -23,7 +24,7 @@ use crate::{
     admission::Slots,
     opencode::{Agent, Client, ClientError, SessionId},
     store::{Changed, Filter, Store, StoreError},
-    task::{MissionId, PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
+    task::{FailureKind, MissionId, PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
 };
 
 /// How long leaving a directory may take.
@@ -86,6 +87,8 @@ pub struct Project {
     pub sessions: Sessions,
     /// The missions that are driven here.
     pub missions: Book,
+    /// What is used here.
+    pub budgets: Ledger,
     /// Shows toasts.
     pub toaster: Toaster,
     /// Ends the loops.
@@ -111,7 +114,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Whether somebody has stopped a task.
 pub fn is_stopped(task: &Task) -> bool {
-    matches!(task.state, TaskState::Cancelled { .. } | TaskState::Paused { reason: PauseReason::User, .. })
+    match &task.state {
+        TaskState::Cancelled { .. } => true,
+        TaskState::Paused { reason, .. } => matches!(reason, PauseReason::User | PauseReason::Budget(_)),
+        TaskState::Failed { failure, .. } => failure.kind == FailureKind::Budget,
+        _ => false,
+    }
 }
 
 impl Project {
@@ -141,6 +149,7 @@ impl Project {
             changed: watch::channel(0).0,
             sessions: Sessions::default(),
             missions: Book::default(),
+            budgets: Ledger::default(),
             toaster,
             stop: CancellationToken::new(),
             tracker: TaskTracker::new(),
@@ -325,6 +334,11 @@ impl Project {
         }
     }
 
+    /// The running tasks of a session, the latest last.
+    pub fn tasks_in(&self, session: &SessionId) -> Vec<TaskId> {
+        lock(&self.routes).get(session).cloned().unwrap_or_default()
+    }
+
     /// The running task of a session.
     pub fn running_in(&self, session: &SessionId) -> Option<Running> {
         let task = lock(&self.routes).get(session)?.first().copied()?;
@@ -381,5 +395,6 @@ impl Project {
         self.dispatch.notify_one();
         self.tell.notify_one();
         self.missions.wake.notify_one();
+        self.budgets.wake.notify_one();
     }
 }

@@ -13,6 +13,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    budgets,
     core::Core,
     dispatcher, events,
     listening::{Listening, Switch},
@@ -256,6 +257,7 @@ impl Attachment {
         keep(project, "dispatcher", dispatcher::run);
         keep(project, "reports", reports::run);
         keep(project, "missions", missions::run);
+        keep(project, "budgets", budgets::run);
         keep(project, "poller", poller::run);
         keep(project, "todo", todo::run);
     }

@@ -85,6 +85,12 @@ pub trait Spending {
     /// [`StoreError`].
     fn kin(&mut self, task: TaskId) -> Result<(Vec<TaskId>, Vec<TaskId>), StoreError>;
 
+    /// How many tasks there are of a task and all below it, ended ones included.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn tree_size(&mut self, task: TaskId) -> Result<u64, StoreError>;
+
     /// Inserts new tasks as [`super::Store::launch`] does, if `admit` allows it: it is shown what there is below the
     /// root session, of which `since` tells what counts as late. Says whether it did.
     ///

@@ -68,7 +68,7 @@ fn arrow(from: StateName, change: &Change, policy: ResumePolicy) -> &'static [St
         (Pending, Change::Claim { .. }) | (Running, Change::BindSession { .. }) => &[Running],
         (Running, Change::Complete) => &[Complete],
         (Running, Change::Fail { retry: Some(_), .. }) => &[Pending],
-        (Running, Change::Fail { retry: None, .. }) => &[Failed],
+        (Pending | Running, Change::Fail { retry: None, .. }) => &[Failed],
         (Running, Change::Interrupt) => match policy {
             ResumePolicy::Auto => &[Pending, Failed],
             ResumePolicy::Ask => &[Paused, Failed],

@@ -38,7 +38,7 @@ pub enum Change {
     },
     /// The run gave a result.
     Complete,
-    /// The run failed; with `retry` it is tried again.
+    /// The run failed; with `retry` it is tried again. One that waits fails when it can never start.
     Fail {
         /// Why.
         failure: Failure,
@@ -173,6 +173,10 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
                 }
                 None => TaskState::Failed { ended_at: now, failure: failure.clone() },
             };
+            next.fence = task.fence.next();
+        }
+        (TaskState::Pending { .. }, Change::Fail { failure, retry: None }) => {
+            next.state = TaskState::Failed { ended_at: now, failure: failure.clone() };
             next.fence = task.fence.next();
         }
         (TaskState::Running { .. }, Change::Interrupt) => {

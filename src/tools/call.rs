@@ -175,8 +175,8 @@ async fn result(to: &Attachment, caller: &Caller, args: args::ResultOf) -> Resul
 async fn send(to: &Attachment, caller: &Caller, args: args::Send) -> Result<String, Fault> {
     text::check("message", &args.message, text::Kind::Prompt)?;
     let task = to.resolve(&caller.session, &args.task).await?;
-    let depth = launch::allowed_depth(to, caller).await?;
-    match to.send(caller, task, args.message, depth).await? {
+    let above = launch::allowed(to, caller).await?;
+    match to.send(caller, task, args.message, &above).await? {
         Sent::Joined(task) => Ok(format!("sent to the running task {}", task.id)),
         Sent::Continued(task) => Ok(format!("task {} continues that session; you will be told of its end", task.id)),
     }
@@ -202,7 +202,7 @@ async fn cancel(to: &Attachment, caller: &Caller, args: args::Tasks) -> Result<S
 
 async fn retry(to: &Attachment, caller: &Caller, args: args::Tasks) -> Result<String, Fault> {
     let tasks = named(to, &caller.session, &args.tasks).await?;
-    let depth = launch::allowed_depth(to, caller).await?;
+    let above = launch::allowed(to, caller).await?;
     if let Some(task) = tasks
         .iter()
         .find(|task| !matches!(task.state.name(), StateName::Failed | StateName::Cancelled | StateName::Paused))
@@ -216,7 +216,7 @@ async fn retry(to: &Attachment, caller: &Caller, args: args::Tasks) -> Result<St
         lines.push(format!("{} {} goes on", task.id, label(&task)));
     }
     if !ended.is_empty() {
-        for task in to.repeat(caller, ended, depth).await? {
+        for task in to.repeat(caller, ended, &above).await? {
             let of = task.spec.retry_of.map(|of| format!(" (again: {of})")).unwrap_or_default();
             lines.push(format!("{} {}{of}", task.id, label(&task)));
         }

@@ -91,6 +91,11 @@ impl Book {
         self.inner().driven.values().cloned().collect()
     }
 
+    /// Their names.
+    pub fn ids(&self) -> Vec<MissionId> {
+        self.inner().driven.keys().copied().collect()
+    }
+
     /// Whether any mission is driven here.
     pub fn is_empty(&self) -> bool {
         self.inner().driven.is_empty()

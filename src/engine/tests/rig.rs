@@ -52,6 +52,8 @@ pub struct Rig {
     pub host: Arc<FakeHost>,
     pub clock: Arc<TestClock>,
     pub parent: SessionId,
+    /// Whether engines take their host for one that leaves when its main session is idle.
+    pub headless: bool,
 }
 
 /// An engine, attached. Dropped with its runtime it dies as a process does; [`Life::close`] is the other way.
@@ -87,7 +89,7 @@ impl Rig {
             host.add_agent(serde_json::json!({ "name": name, "mode": "all", "permission": [] }));
         }
         let parent = host.client().create_session(DIR, NewSession::default()).await.unwrap().id;
-        Self { home: tempfile::tempdir().unwrap(), host, clock, parent }
+        Self { home: tempfile::tempdir().unwrap(), host, clock, parent, headless: false }
     }
 
     pub fn open_home(&self) -> Home {
@@ -123,7 +125,8 @@ impl Rig {
         let engine = Engine::over(self.open_home(), clock, store, switch).await.unwrap();
         let feed = tokio::spawn(feed(EventStream::new(&engine), Arc::clone(&self.host), listens));
         let project = ProjectKey::new(DIR);
-        let at = engine.attach(Attach { project, directory: DIR.to_owned(), transport, options, headless: false });
+        let at =
+            engine.attach(Attach { project, directory: DIR.to_owned(), transport, options, headless: self.headless });
         at.start();
         Life { at, engine, feed, _still: still }
     }

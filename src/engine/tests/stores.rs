@@ -166,6 +166,9 @@ impl Spending for Refuses {
     fn kin(&mut self, task: TaskId) -> Result<(Vec<TaskId>, Vec<TaskId>), StoreError> {
         self.inner.kin(task)
     }
+    fn tree_size(&mut self, task: TaskId) -> Result<u64, StoreError> {
+        self.inner.tree_size(task)
+    }
     fn launch_below(
         &mut self,
         lineage: &Lineage,
@@ -242,6 +245,18 @@ async fn refusing(verb: &'static str, times: u32, model: Script) -> (Rig, super:
     let left = Arc::new(AtomicU32::new(times));
     let life = rig.start_refusing(verb, &left).await;
     (rig, life, left)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_used_while_the_database_refuses_is_counted_later_and_once() {
+    let (rig, life, left) = refusing("charge", 3, Script::say_after(secs(2), "done")).await;
+    let task = rig.launch(&life, &["x"]).await[0];
+    rig.all_told(&life).await;
+    rig.until(&[&life], secs(20), "the refusals", async || left.load(Ordering::SeqCst) == 0).await;
+    let spent = async || rig.open_store().spent(&Account::Task(task)).unwrap();
+    rig.until(&[&life], secs(20), "the count", async || spent().await.tokens == 15).await;
+    rig.pass(&life, secs(5)).await;
+    assert_eq!((spent().await.tokens, spent().await.tasks), (15, 1));
 }
 
 #[tokio::test(start_paused = true)]

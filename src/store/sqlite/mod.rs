@@ -326,6 +326,10 @@ impl Spending for SqliteStore {
         self.read(|conn| spending::kin(conn, task))
     }
 
+    fn tree_size(&mut self, task: TaskId) -> Result<u64, StoreError> {
+        self.read(|conn| spending::tree_size(conn, task))
+    }
+
     fn launch_below(
         &mut self,
         lineage: &Lineage,

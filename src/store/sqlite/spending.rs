@@ -47,6 +47,7 @@ const BELOW: &str = concat!(
     tree!(),
     "SELECT id FROM tree CROSS JOIN tasks ON tasks.seq = tree.seq WHERE ended_at IS NULL AND id <> ?1 ORDER BY tasks.seq"
 );
+const TREE_SIZE: &str = concat!(tree!(), "SELECT count(*) FROM tree");
 const ABOVE: &str = "WITH RECURSIVE above (seq, far) AS ( \
         SELECT lineage.parent, 1 FROM tasks CROSS JOIN lineage ON lineage.task = tasks.seq \
         WHERE tasks.id = ?1 AND lineage.parent IS NOT NULL \
@@ -63,7 +64,7 @@ const SETTINGS: &str = "SELECT name, value FROM settings WHERE name >= ?1 AND na
 const FIRST: &str = "INSERT OR IGNORE INTO settings (name, value) VALUES (?1, ?2)";
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 15] = [
+pub(super) const SQL: [&str; 16] = [
     TASK,
     CHARGED,
     CHARGE,
@@ -73,6 +74,7 @@ pub(super) const SQL: [&str; 15] = [
     PROJECT_SPENT,
     TREE_SPENT,
     BELOW,
+    TREE_SIZE,
     ABOVE,
     BROOD,
     SAME,
@@ -141,6 +143,11 @@ pub(super) fn spent(conn: &Connection, account: &Account) -> Result<Spent, Store
         Account::Day(at) => conn.prepare_cached(SPENT)?.query_row(("day", day(*at)), spent_in).optional()?,
     };
     Ok(spent.unwrap_or_default())
+}
+
+pub(super) fn tree_size(conn: &Connection, task: TaskId) -> Result<u64, StoreError> {
+    let size: i64 = conn.prepare_cached(TREE_SIZE)?.query_row([task.to_string()], |row| row.get(0))?;
+    Ok(size.unsigned_abs())
 }
 
 pub(super) fn kin(conn: &Connection, task: TaskId) -> Result<(Vec<TaskId>, Vec<TaskId>), StoreError> {
