@@ -44,6 +44,9 @@ const use = (tokens) => ({
   usage: { prompt_tokens: tokens - 50, completion_tokens: 50 },
 });
 
+/** A turn that uses next to nothing; unsaid, the model would count the whole request. @param {Step} step @returns {Step} */
+const little = (step) => ({ ...step, usage: { prompt_tokens: 5, completion_tokens: 5 } });
+
 /** A task that uses ten times its budget. @param {string} title */
 const greedy = (title) => task(title, ...Array.from({ length: 20 }, () => use(500)), { say: `${title} is done` });
 
@@ -112,18 +115,17 @@ test("a paused task is paused after a crash as well, and /resume gives it as muc
   assert.match(await typed(parent, "resume", one(ids)), /not-open/);
 });
 
-test("while the budget of the project or the day is used up nothing starts, and the table says why", async () => {
-  const held = gate(sandbox.project, "shared");
-  const parent = await Session.create(server);
-  const runs = await parent.launch([task("under way", held.step, { say: "went on" })]);
-  await observer.untilState(runs, "running");
-  for (const scope of ["project", "day"]) {
+for (const scope of ["project", "day"]) {
+  test(`while the budget of the ${scope} is used up nothing starts, and the table says why`, async () => {
+    const held = gate(sandbox.project, scope);
+    const parent = await Session.create(server);
+    const runs = await parent.launch([task("under way", little(held.step), { say: "went on" })]);
+    await observer.untilState(runs, "running");
+    await until(held.isReached, { timeoutMs: PATIENCE, what: "the task's work" });
     // Less than the tests before this one have used.
-    assert.match(
-      await typed(parent, "budget", `${scope} tokens 10`),
-      new RegExp(`^The budget of the ${scope}: tokens 10`),
-    );
-    const ids = await parent.launch([task(`waits for the ${scope}`, { say: "started after all" })]);
+    const set = await typed(parent, "budget", `${scope} tokens 10`);
+    assert.match(set, new RegExp(`^The budget of the ${scope}: tokens 10`));
+    const ids = await parent.launch([task("waits", { say: "started after all" })]);
     const reason = new RegExp(`waits: the ${scope}'s budget is used up: \\d+ of 10 tokens`);
     await until(async () => reason.test((await observer.status(ids))[0].detail ?? ""), {
       timeoutMs: PATIENCE,
@@ -134,13 +136,12 @@ test("while the budget of the project or the day is used up nothing starts, and 
     assert.match(await typed(parent, "resume", one(runs)), /budget-spent/);
     assert.equal((await observer.status(ids))[0].state, "pending");
     assert.match(await typed(parent, "budget", `${scope} tokens off`), /tokens no limit/);
-    await parent.untilTold(ids);
-    await observer.untilState(runs, "running");
-  }
-  held.open();
-  await parent.untilTold(runs);
-  assert.equal((await observer.status(runs))[0].result, "went on");
-});
+    held.open();
+    await parent.untilTold([...runs, ...ids]);
+    const results = (await observer.status([...runs, ...ids])).map(({ result }) => result);
+    assert.deepEqual(results, ["went on", "started after all"]);
+  });
+}
 
 test("a task pays for what it launches, and both stand still", async () => {
   const parent = await Session.create(server);
@@ -176,7 +177,7 @@ test("a task pays for what it launches, and both stand still", async () => {
 test("work that is under way is not launched again, and the refusal names it", async () => {
   const held = gate(sandbox.project, "twice");
   const parent = await Session.create(server);
-  const work = task("the same work", held.step, { say: "once" });
+  const work = task("the same work", little(held.step), { say: "once" });
   const ids = await parent.launch([work]);
   await observer.untilState(ids, "running");
   const { status, error } = await parent.call("sortie_launch", { tasks: [{ ...work, title: "other words" }] });

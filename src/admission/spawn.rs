@@ -1,6 +1,6 @@
 //! The spawn guard: how many tasks one person's session may bring about, how fast, and none twice.
 
-use std::num::NonZeroU32;
+use std::{fmt::Write, num::NonZeroU32};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -95,7 +95,11 @@ pub fn fingerprint(spec: &TaskSpec) -> String {
         hash.update(word.as_bytes());
         hash.update([b' ']);
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What the rate is counted over.
-const MINUTE: Duration = Duration::from_mins(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How many sessions may be above a caller. The bound is against a circle in the host's answers.
 const HIGHEST: usize = 64;
@@ -104,7 +104,7 @@ impl Attachment {
             })
             .await?;
         if let Err(no) = launched {
-            return Err(fault(no, tasks.len()));
+            return Err(fault(&no, tasks.len()));
         }
         project.toaster.note(Note::Launched(tasks.len()));
         for task in &tasks {
@@ -141,7 +141,7 @@ fn no_room(
     Ok(None)
 }
 
-fn fault(no: No, batch: usize) -> Fault {
+fn fault(no: &No, batch: usize) -> Fault {
     match no {
         No::Guard(Refusal::Tree { have, most }) => Fault::new(
             Code::TreeFull,

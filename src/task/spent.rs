@@ -51,7 +51,9 @@ impl What {
     pub fn show(self, amount: u64) -> String {
         match self {
             // A cent is too coarse for what one answer costs.
-            Self::Cost if amount % 10_000 != 0 => format!("${}.{:04}", amount / 1_000_000, amount % 1_000_000 / 100),
+            Self::Cost if !amount.is_multiple_of(10_000) => {
+                format!("${}.{:04}", amount / 1_000_000, amount % 1_000_000 / 100)
+            }
             Self::Cost => format!("${}.{:02}", amount / 1_000_000, amount % 1_000_000 / 10_000),
             Self::Seconds => (amount / 1_000).to_string(),
             Self::Tokens | Self::ToolCalls | Self::Tasks => amount.to_string(),

@@ -20,7 +20,7 @@ use crate::{
 const SHORTEST: Duration = Duration::from_millis(250);
 
 /// The longest sleep until the next day: a machine that slept in between would oversleep.
-const LONGEST: Duration = Duration::from_mins(10);
+const LONGEST: Duration = Duration::from_secs(600);
 
 const MILLIS_OF_A_DAY: i64 = 86_400_000;
 
