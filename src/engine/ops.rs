@@ -260,11 +260,8 @@ impl Attachment {
     /// # Errors
     /// [`Code::NotOpen`], [`Code::BudgetSpent`] when a budget has paused it, or the store's.
     pub async fn go_on(&self, task: TaskId) -> Result<Task, Fault> {
-        let found = self.find(Filter { ids: Some(vec![task]), ..Filter::default() }).await?;
-        // A budget is the user's, and whoever calls may be a model.
-        if let Some(TaskState::Paused { reason: PauseReason::Budget(over), .. }) = found.first().map(|task| &task.state)
-        {
-            return Err(Fault::new(Code::BudgetSpent, format!("task {task} is paused: {over}")));
+        for found in self.find(Filter { ids: Some(vec![task]), ..Filter::default() }).await? {
+            may_go_on(&found)?;
         }
         let core = Arc::clone(&self.project.core);
         let changed = self
@@ -394,6 +391,19 @@ impl Attachment {
     #[doc(hidden)]
     pub fn interrupt(&self, task: TaskId) -> bool {
         self.project.order(task, Order::Interrupt)
+    }
+}
+
+/// A task that a budget has paused goes on when there is more: that is the user's, and whoever asks may be a model.
+///
+/// # Errors
+/// [`Code::BudgetSpent`].
+pub fn may_go_on(task: &Task) -> Result<(), Fault> {
+    match task.state {
+        TaskState::Paused { reason: PauseReason::Budget(over), .. } => {
+            Err(Fault::new(Code::BudgetSpent, format!("task {} is paused: {over}", task.id)))
+        }
+        _ => Ok(()),
     }
 }
 

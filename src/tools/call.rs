@@ -8,7 +8,7 @@ use super::{args, launch, table, text, todo};
 use crate::{
     engine::{
         handoff,
-        ops::{Caller, Sent},
+        ops::{Caller, Sent, may_go_on},
         report_text::{self, label, state},
         service::Attachment,
     },
@@ -210,6 +210,7 @@ async fn retry(to: &Attachment, caller: &Caller, args: args::Tasks) -> Result<St
         return Err(Fault::new(Code::NotRetryable, format!("task {} is {}", task.id, state(task))));
     }
     let (paused, ended): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| task.state.name() == StateName::Paused);
+    paused.iter().try_for_each(may_go_on)?;
     let mut lines = Vec::new();
     for task in paused {
         let task = to.go_on(task.id).await?;

@@ -38,6 +38,8 @@ struct Input {
     me: InstanceId,
     options: crate::admission::Budgets,
     missions: Vec<MissionId>,
+    /// Those of them that stand still.
+    halted: Vec<MissionId>,
     /// Nobody can be asked: what would pause fails.
     headless: bool,
     charges: Vec<Charge>,
@@ -77,6 +79,7 @@ pub async fn make(project: &Arc<Project>) -> Result<Round, StoreError> {
         me: project.core.instance,
         options: project.options.budget.clone(),
         missions: project.missions.ids(),
+        halted: project.missions.halted(),
         headless: project.headless,
         charges,
         runs: runs.clone(),
@@ -280,7 +283,9 @@ fn release(
     let filter = Filter { states: vec![StateName::Paused], home: Some(input.me), ..Filter::default() };
     for task in store.tasks(&input.key, &filter)? {
         let by_budget = matches!(task.state, TaskState::Paused { reason: PauseReason::Budget(_), .. });
-        if by_budget && line_over(store, bounds, &input.key, task.id)?.is_empty() {
+        // What a mission that stands still has open goes on with the mission.
+        let waits = task.spec.mission.is_some_and(|mission| input.halted.contains(&mission));
+        if by_budget && !waits && line_over(store, bounds, &input.key, task.id)?.is_empty() {
             change(store, found, task.id, &Change::Continue, input.now)?;
         }
     }

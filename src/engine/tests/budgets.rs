@@ -226,8 +226,6 @@ async fn a_new_day_lets_go_on_what_the_days_budget_held() {
         assert_eq!(life.state(tasks[0]).await, StateName::Paused);
         rig.step(&[&life], secs(300)).await;
     }
-    // The rest of the longest sleep.
-    rig.step(&[&life], secs(600)).await;
     rig.end_of(&life, tasks[0]).await;
     rig.comes_to(&life, tasks[1], StateName::Paused).await;
     let again = async || rig.toasts_with("day's budget is used up") == 2;

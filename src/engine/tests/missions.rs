@@ -20,8 +20,8 @@ use crate::{
         Prompt,
         fake::{PromptSeen, Script, Step},
     },
-    store::{MissionFilter, Spending as _, TodoCommit},
-    task::ProjectKey,
+    store::{Filter, MissionFilter, Spending as _, TodoCommit},
+    task::{ProjectKey, StateName},
     todo::{Document, Status},
 };
 
@@ -159,6 +159,32 @@ async fn a_mission_that_uses_up_its_budget_pauses_and_resumed_gets_as_much_again
     let limit = rig.open_store().settings("budget tokens mission ").unwrap().remove(0).1;
     assert!((1_700..1_800).contains(&limit.parse::<u64>().unwrap()), "{limit}");
     life.at.budget(&rig.parent, "m1 tokens off").await.unwrap();
+    rig.over(&life).await;
+    assert_eq!(rig.mission().end, Some(End::Complete));
+    rig.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_budget_paused_does_not_go_on_in_a_mission_that_stands_still() {
+    let rig = Rig::new(|seen| match (seen.agent.as_str(), seen.asked_before) {
+        ("worker", 0) => {
+            Script::new().then(Step::Use(900, 0, 0.0)).then(Step::Tool("read".to_owned(), secs(1))).then(Step::Hang)
+        }
+        _ => model(seen),
+    })
+    .await;
+    let life = rig.start().await;
+    life.at.budget(&rig.parent, "project tokens 800").await.unwrap();
+    rig.write_todo(&life, "## goal {mission: m1}\n- [ ] t1: one\n").await;
+    rig.begin(&life, "make it so").await;
+    let paused = Filter { states: vec![StateName::Paused], ..Filter::default() };
+    let is_paused = async || !life.at.find(paused.clone()).await.unwrap().is_empty();
+    rig.until(&[&life], secs(30), "the pause", is_paused).await;
+    life.at.pause_mission(&rig.parent, "you paused it").await.unwrap();
+    life.at.budget(&rig.parent, "project tokens off").await.unwrap();
+    rig.pass(&life, secs(10)).await;
+    assert_eq!(life.at.find(paused.clone()).await.unwrap().len(), 1);
+    life.at.resume_mission(&rig.parent).await.unwrap();
     rig.over(&life).await;
     assert_eq!(rig.mission().end, Some(End::Complete));
     rig.check();
