@@ -157,6 +157,9 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
           description: tool.description,
           args: {},
           execute: async (args: unknown, context) => {
+            // Denies or asks as the session's rules say, by the tool's name: the host checks a plugin's tool only so. A
+            // refusal throws, and nothing was done.
+            await context.ask({ permission: tool.name, patterns: ["*"], always: ["*"], metadata: {} });
             const id = ++calls;
             const abort = () => attachment.abort(id);
             const {

@@ -64,7 +64,8 @@ test("the tools have names, words and schemas", () => {
   for (const { prompt, mode, permission } of Object.values(agent)) {
     assert.ok(prompt.length > 0 && ["primary", "subagent"].includes(mode) && permission.task === "deny");
   }
-  assert.deepEqual(Object.keys(command).sort(), ["mission", "pause", "resume", "stop", "task", "tasks"]);
+  const commands = ["answer", "budget", "mission", "pause", "resume", "stop", "task", "tasks"];
+  assert.deepEqual(Object.keys(command).sort(), commands);
   assert.deepEqual([command.task.agent, command.task.template], ["commander", "$ARGUMENTS"]);
 });
 

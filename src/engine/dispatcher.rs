@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{project::Project, runner};
+use super::{budgets::Gate, project::Project, runner};
 use crate::{
     admission::Slot,
     store::StoreError,
@@ -45,22 +45,27 @@ async fn sleep(pause: Option<Duration>) {
 /// Claims every runnable task that has a free slot, starts them, and says when the next one is due.
 async fn start_runnable(project: &Arc<Project>) -> Result<Option<Timestamp>, StoreError> {
     let (key, slots, core) = (project.key.clone(), project.slots.clone(), Arc::clone(&project.core));
-    let project_of = Arc::clone(project);
+    let (project_of, budgets) = (Arc::clone(project), project.options.budget.clone());
+    let missions = project.missions.ids();
     let (claimed, mut taken, due) = project
         .store(move |store| {
             let now = core.clock.now();
             let mut taken: HashMap<TaskId, Slot> = HashMap::new();
+            let mut gate = Gate::read(store, &budgets, &key, &missions, now)?;
             let claimed = store.claim(&key, core.instance, now, &mut |task: &Task| {
-                if project_of.is_leaving(&task.spec.directory) {
+                if project_of.is_leaving(&task.spec.directory) || gate.holds(task).is_some() {
                     return None;
                 }
                 let slot = slots.take(&task.spec.agent)?;
+                gate.start(task);
                 taken.insert(task.id, slot);
                 Some(task.run.clone().unwrap_or_else(|| {
                     let (message, part) = core.prompt_ids();
                     Run { session: None, message: message.to_string(), part: part.to_string() }
                 }))
             })?;
+            gate.write(store, now)?;
+            project_of.budgets.keep(gate);
             Ok((claimed, taken, store.next_due(&key, core.instance, now)?))
         })
         .await?;

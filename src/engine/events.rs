@@ -11,6 +11,7 @@ pub fn take(project: &Arc<Project>, directory: Option<&str>, event: &Event) {
         project.left(directory);
     }
     let Some(session) = event.session() else { return };
+    project.budgets.hear(project, event);
     match event {
         Event::SessionStatus { status, .. } => {
             project.signal(session, || Signal::Status(status.clone()));

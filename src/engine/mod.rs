@@ -2,11 +2,13 @@
 //!
 //! Loops of each project, asleep until something concerns them: [`recovery`] takes over from dead processes,
 //! [`dispatcher`] starts what may start, [`reports`] tells parents, [`poller`] asks the host about sessions that have
-//! gone silent, [`inbox`] sees to what agents ask of the user, [`todo`] keeps TODO.md and its file in step. One [`runner`] a running task. Invariants:
+//! gone silent, [`inbox`] sees to what agents ask of the user, [`missions`] drives missions, [`budgets`] counts what is
+//! used, [`todo`] keeps TODO.md and its file in step. One [`runner`] a running task. Invariants:
 //! - The store is written before anybody hears of a change; what is lost in memory is found again from the store.
 //! - A runner owns its task by a fence. Whoever loses the fence stops without a word.
 //! - Nothing wakes up while nothing runs.
 
+mod budgets;
 pub mod core;
 mod dispatcher;
 mod events;
@@ -33,6 +35,7 @@ mod runner;
 pub mod service;
 mod sessions;
 pub mod shutdown;
+pub mod spawn;
 pub mod stream;
 #[cfg(test)]
 mod testing;

@@ -8,13 +8,16 @@ use super::{
     report_text::Ended,
     reports,
     service::Attachment,
+    spawn::Above,
     toasts::Note,
 };
 use crate::{
     fault::{Code, Fault},
     opencode::{Agent, ModelRef, Prompt, SessionId},
     store::{Filter, StoreError, Via},
-    task::{CancelReason, Change, Guard, Outcome, Parent, Run, StateName, Task, TaskId, TaskSpec, TaskState},
+    task::{
+        CancelReason, Change, Guard, Outcome, Parent, PauseReason, Run, StateName, Task, TaskId, TaskSpec, TaskState,
+    },
 };
 
 /// Who calls: a session, in one of its tool calls.
@@ -142,33 +145,7 @@ impl Attachment {
         })
     }
 
-    /// How deep the tasks of a session are: 1 for a person's session.
-    ///
-    /// # Errors
-    /// The store's or the host's.
-    pub async fn depth_below(&self, caller: &Caller) -> Result<u32, Fault> {
-        let mut session = caller.session.clone();
-        let mut extra = 0;
-        loop {
-            let filter = Filter { session: Some(session.to_string()), newest: Some(1), ..Filter::default() };
-            if let Some(task) = self.find(filter).await?.pop() {
-                return Ok(task.spec.depth + extra + 1);
-            }
-            let client = self.project.client();
-            // A child made by the host's own task tool is one level deeper than its parent. The bound is against a
-            // circle in the host's answers.
-            match self.project.sessions.origin(&client, &caller.directory, &session).await {
-                Ok(origin) => match origin.parent {
-                    Some(parent) if extra < 64 => (session, extra) = (parent, extra + 1),
-                    _ => return Ok(extra + 1),
-                },
-                Err(error) if error.is_not_found() => return Ok(extra + 1),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Launches tasks: on disk when this returns.
+    /// Launches tasks past the spawn guard: on disk when this returns. Sessions launch by [`Self::launch_below`].
     ///
     /// # Errors
     /// The store's; then none was launched.
@@ -281,8 +258,11 @@ impl Attachment {
     /// Lets a paused task go on.
     ///
     /// # Errors
-    /// [`Code::NotOpen`], or the store's.
+    /// [`Code::NotOpen`], [`Code::BudgetSpent`] when a budget has paused it, or the store's.
     pub async fn go_on(&self, task: TaskId) -> Result<Task, Fault> {
+        for found in self.find(Filter { ids: Some(vec![task]), ..Filter::default() }).await? {
+            may_go_on(&found)?;
+        }
         let core = Arc::clone(&self.project.core);
         let changed = self
             .project
@@ -297,7 +277,7 @@ impl Attachment {
     ///
     /// # Errors
     /// The store's.
-    pub async fn repeat(&self, caller: &Caller, first: Vec<Task>, depth: u32) -> Result<Vec<Task>, Fault> {
+    pub async fn repeat(&self, caller: &Caller, first: Vec<Task>, above: &Above) -> Result<Vec<Task>, Fault> {
         let known = self.find(Filter::default()).await?;
         let mut chosen = first;
         let mut at = 0;
@@ -328,17 +308,17 @@ impl Attachment {
             });
             spec.retry_of = Some(task.id);
             spec.parent = caller.parent();
-            spec.depth = depth;
+            spec.depth = above.depth;
             (renamed[&task.id], spec, None)
         });
-        self.launch(specs.collect()).await
+        self.launch_below(above, specs.collect()).await
     }
 
     /// Sends a follow-up to a task's session.
     ///
     /// # Errors
     /// [`Code::NoSession`], the store's or the host's.
-    pub async fn send(&self, caller: &Caller, task: Task, message: String, depth: u32) -> Result<Sent, Fault> {
+    pub async fn send(&self, caller: &Caller, task: Task, message: String, above: &Above) -> Result<Sent, Fault> {
         let no_session = || Fault::new(Code::NoSession, format!("task {} has no session", task.id));
         let session: SessionId = task.session().and_then(|session| session.parse().ok()).ok_or_else(no_session)?;
         let client = self.project.client();
@@ -370,13 +350,13 @@ impl Attachment {
         let spec = TaskSpec {
             prompt: message,
             parent: caller.parent(),
-            depth,
+            depth: above.depth,
             depends_on: Vec::new(),
             continues: Some(task.id),
             retry_of: None,
             ..task.spec
         };
-        let launched = self.launch(vec![(self.task_id(), spec, Some(run))]).await?;
+        let launched = self.launch_below(above, vec![(self.task_id(), spec, Some(run))]).await?;
         launched
             .into_iter()
             .next()
@@ -411,6 +391,19 @@ impl Attachment {
     #[doc(hidden)]
     pub fn interrupt(&self, task: TaskId) -> bool {
         self.project.order(task, Order::Interrupt)
+    }
+}
+
+/// A task that a budget has paused goes on when there is more: that is the user's, and whoever asks may be a model.
+///
+/// # Errors
+/// [`Code::BudgetSpent`].
+pub fn may_go_on(task: &Task) -> Result<(), Fault> {
+    match task.state {
+        TaskState::Paused { reason: PauseReason::Budget(over), .. } => {
+            Err(Fault::new(Code::BudgetSpent, format!("task {} is paused: {over}", task.id)))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    admission::Limits,
+    admission::{Budgets, Limits, SpawnLimits},
     fault::{self, Code, Fault},
     inbox, mission,
     store::Durability,
@@ -40,6 +40,12 @@ pub struct Options {
     pub resume: ResumePolicy,
     /// How deep tasks may launch tasks: 1 means that only sessions of people launch.
     pub max_depth: NonZeroU32,
+    /// How much may be used.
+    #[serde(deserialize_with = "fault::strict")]
+    pub budget: Budgets,
+    /// How many tasks one session may bring about.
+    #[serde(deserialize_with = "fault::strict")]
+    pub spawn: SpawnLimits,
     /// Whether toasts are shown.
     pub toasts: bool,
     /// How missions go.
@@ -84,6 +90,8 @@ impl Default for Options {
             retries: attempt::MAX_ATTEMPTS - 1,
             resume: ResumePolicy::Auto,
             max_depth: NonZeroU32::MIN,
+            budget: Budgets::default(),
+            spawn: SpawnLimits::default(),
             toasts: true,
             mission: mission::Settings::default(),
             permissions: inbox::Settings::default(),
@@ -151,6 +159,10 @@ mod tests {
             (r#"{"limits": {"agents": {"build": -1}}}"#, "limits.agents.build"),
             (r#"{"retries": 5}"#, "retries"),
             (r#"{"resume": "maybe"}"#, "resume"),
+            (r#"{"budget": {"day": {"cost": -1}}}"#, "budget.day.cost"),
+            (r#"{"budget": {"task": {"tokens": 0}}}"#, "budget.task.tokens"),
+            (r#"{"spawn": {"tree": 0}}"#, "spawn.tree"),
+            (r#"{"spawn": [1, 2]}"#, "spawn"),
             (r#"{"limit": {}}"#, "limit"),
             (r#"{"limits": [10, {}]}"#, "limits"),
             (r#"{"durability": {"full": null}}"#, "durability"),

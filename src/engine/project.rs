@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    budgets::Ledger,
     core::Core,
     inbox::Inbox,
     listening::Need,
@@ -24,7 +25,7 @@ use crate::{
     admission::Slots,
     opencode::{Agent, Client, ClientError, SessionId},
     store::{Changed, Filter, Store, StoreError},
-    task::{MissionId, PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
+    task::{FailureKind, MissionId, PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
 };
 
 /// How long leaving a directory may take.
@@ -89,6 +90,8 @@ pub struct Project {
     pub missions: Book,
     /// What agents ask of the user.
     pub inbox: Inbox,
+    /// What is used here.
+    pub budgets: Ledger,
     /// Shows toasts.
     pub toaster: Toaster,
     /// Ends the loops.
@@ -114,7 +117,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Whether somebody has stopped a task.
 pub fn is_stopped(task: &Task) -> bool {
-    matches!(task.state, TaskState::Cancelled { .. } | TaskState::Paused { reason: PauseReason::User, .. })
+    match &task.state {
+        TaskState::Cancelled { .. } => true,
+        TaskState::Paused { reason, .. } => matches!(reason, PauseReason::User | PauseReason::Budget(_)),
+        TaskState::Failed { failure, .. } => failure.kind == FailureKind::Budget,
+        _ => false,
+    }
 }
 
 impl Project {
@@ -145,6 +153,7 @@ impl Project {
             sessions: Sessions::default(),
             missions: Book::default(),
             inbox: Inbox::default(),
+            budgets: Ledger::default(),
             toaster,
             stop: CancellationToken::new(),
             tracker: TaskTracker::new(),
@@ -331,6 +340,11 @@ impl Project {
         }
     }
 
+    /// The running tasks of a session, the latest last.
+    pub fn tasks_in(&self, session: &SessionId) -> Vec<TaskId> {
+        lock(&self.routes).get(session).cloned().unwrap_or_default()
+    }
+
     /// The running task of a session.
     pub fn running_in(&self, session: &SessionId) -> Option<Running> {
         let task = self.task_in(session)?;
@@ -392,5 +406,6 @@ impl Project {
         self.dispatch.notify_one();
         self.tell.notify_one();
         self.missions.wake.notify_one();
+        self.budgets.wake.notify_one();
     }
 }

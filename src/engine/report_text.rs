@@ -122,6 +122,9 @@ pub fn reason(task: &Task) -> Option<String> {
             Some("its process died; sortie_retry lets it go on, sortie_cancel ends it".to_owned())
         }
         TaskState::Paused { reason: PauseReason::User, .. } => Some("paused by the user".to_owned()),
+        TaskState::Paused { reason: PauseReason::Budget(over), .. } => {
+            Some(format!("{over}; the user raises it with /budget, or lets it go on with /resume"))
+        }
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
+    budgets::Ledger,
     failures, handoff,
     live::Live,
     missions,
@@ -85,6 +86,7 @@ pub async fn supervise(project: Arc<Project>, task: Task, slot: Slot) {
             mission: task.spec.mission.zip(task.spec.key.as_deref().map(Into::into)),
         },
     );
+    let _account = Ledger::open(&project, &task);
     let ids = task.run.clone().and_then(|run| Some((run.message.parse().ok()?, run.part.parse().ok()?)));
     let (directory, seen) = (task.spec.directory.clone(), Arc::clone(&live));
     let running = {
@@ -256,6 +258,7 @@ impl Runner {
     async fn look(&mut self, session: &SessionId) -> Result<Reading, End> {
         let sessions = self.sessions.clone();
         let messages = self.attend(sessions.messages(session)).await??;
+        self.project.budgets.read(&self.project, &messages);
         Ok(self.monitor.look(messages))
     }
 

@@ -13,6 +13,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    budgets,
     core::Core,
     dispatcher, events, inbox,
     listening::{Listening, Switch},
@@ -257,6 +258,7 @@ impl Attachment {
         keep(project, "dispatcher", dispatcher::run);
         keep(project, "reports", reports::run);
         keep(project, "missions", missions::run);
+        keep(project, "budgets", budgets::run);
         keep(project, "poller", poller::run);
         keep(project, "inbox", inbox::run);
         keep(project, "inbox look-out", inbox::look_out);

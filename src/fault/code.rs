@@ -74,6 +74,16 @@ codes! {
         "Give a number from 0 to 4.";
     TooDeep, "too-deep", "A task tries to launch tasks of its own deeper than is allowed.",
         "Do the work in this session, or end with a list of what should be launched.";
+    TreeFull, "tree-full", "A person's session has brought about as many tasks as it may.",
+        "Do what is left in this session itself, or end with a list of it: the user can raise the option spawn.tree.";
+    TooFast, "too-fast", "More tasks were launched in a minute than may be.",
+        "Wait for those that are under way with sortie_wait before launching more.";
+    DuplicateTask, "duplicate-task", "An open task does the same work already.",
+        "Wait for that one with sortie_wait, or send to it with sortie_send; for other work, say in the prompt what differs.";
+    BudgetSpent, "budget-spent", "A budget is used up.",
+        "Do not launch it again: tell the user, who alone can raise it with /budget.";
+    BadBudget, "bad-budget", "What was typed after /budget is not understood.",
+        "Type /budget <day|project|mission|task|id> <tokens|cost|seconds|toolCalls|tasks> <number|off|default>, or /budget alone.";
     NoSuchTask, "no-such-task", "No task of this project has that id, and none of this session has that key.",
         "Look at sortie_status for the tasks of this session.";
     NothingToWait, "nothing-to-wait", "This session has launched nothing that could be waited for.",

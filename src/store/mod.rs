@@ -18,6 +18,7 @@ mod missions;
 mod platform;
 mod prompts;
 mod report;
+mod spending;
 pub mod sqlite;
 mod todo;
 pub mod turn;
@@ -30,6 +31,7 @@ pub use instance::InstanceLock;
 pub use missions::{MissionFilter, MissionRow, MissionStep, Missions};
 pub use prompts::{ANSWERED_PROMPTS, Answered, NewPrompt, PromptRow, Prompts};
 pub use report::{Report, ReportId, Via};
+pub use spending::{Account, Born, Brood, Charge, Lineage, Spending};
 pub use sqlite::{Durability, SqliteStore};
 pub use todo::{Known, Revision, Snapshot, TODO_TEXTS, TodoCommit, TodoFile, TodoStep, Todos, todo_hash};
 pub use turn::Turn;
@@ -102,7 +104,7 @@ pub struct JournalRow {
 }
 
 /// Durable state. Every method is one transaction; an error leaves everything as it was.
-pub trait Store: Missions + Prompts + Todos + Send + 'static {
+pub trait Store: Missions + Prompts + Spending + Todos + Send + 'static {
     /// Inserts new tasks in their order, with one journal row each. Dependencies must exist in the same project, as
     /// stored tasks or in the batch.
     ///

@@ -11,6 +11,7 @@ pub mod graph;
 mod id;
 mod outcome;
 mod spec;
+mod spent;
 mod state;
 mod time;
 mod transition;
@@ -18,6 +19,7 @@ mod transition;
 pub use id::{Fence, InstanceId, MissionId, ParseIdError, ProjectKey, Rev, TaskId};
 pub use outcome::{DiffSummary, Outcome, Tokens, Usage};
 pub use spec::{ModelChoice, Parent, Priority, ResumePolicy, TaskSpec};
+pub use spent::{Over, Scope, Spent, What};
 pub use state::{
     CancelReason, ErrorClass, Failure, FailureKind, PauseReason, Run, StateName, Task, TaskState, Waiting,
 };

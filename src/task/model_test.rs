@@ -56,6 +56,7 @@ fn changes() -> impl Strategy<Value = Change> {
         2 => (0_u8..2).prop_map(|n| Change::Adopt { home: instance(n) }),
         1 => Just(Change::Cancel { reason: CancelReason::Request }),
         1 => Just(Change::Pause),
+        1 => Just(Change::Exhaust { over: Over { scope: Scope::Task, what: What::Tokens, used: 2, limit: 1 } }),
         2 => Just(Change::Continue),
     ]
 }
@@ -67,14 +68,14 @@ fn arrow(from: StateName, change: &Change, policy: ResumePolicy) -> &'static [St
         (Pending, Change::Claim { .. }) | (Running, Change::BindSession { .. }) => &[Running],
         (Running, Change::Complete) => &[Complete],
         (Running, Change::Fail { retry: Some(_), .. }) => &[Pending],
-        (Running, Change::Fail { retry: None, .. }) => &[Failed],
+        (Pending | Running, Change::Fail { retry: None, .. }) => &[Failed],
         (Running, Change::Interrupt) => match policy {
             ResumePolicy::Auto => &[Pending, Failed],
             ResumePolicy::Ask => &[Paused, Failed],
             ResumePolicy::Never => &[Failed],
         },
         (Pending, Change::Adopt { .. }) | (Paused, Change::Continue) => &[Pending],
-        (Paused, Change::Adopt { .. }) | (Pending | Running, Change::Pause) => &[Paused],
+        (Paused, Change::Adopt { .. }) | (Pending | Running, Change::Pause | Change::Exhaust { .. }) => &[Paused],
         (Pending | Running | Paused, Change::Cancel { .. }) => &[Cancelled],
         _ => &[],
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fence, InstanceId, Rev, TaskId, TaskSpec, Timestamp};
+use super::{Fence, InstanceId, Over, Rev, TaskId, TaskSpec, Timestamp};
 
 /// One task: what was asked, where it stands, and who may write for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,8 @@ pub enum PauseReason {
     Interrupted,
     /// Somebody paused it.
     User,
+    /// A budget that it draws on is used up.
+    Budget(Over),
 }
 
 /// Why a task was cancelled.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{
-    CancelReason, ErrorClass, Failure, FailureKind, Fence, InstanceId, PauseReason, ResumePolicy, Run, StateName, Task,
-    TaskState, Timestamp, Waiting,
+    CancelReason, ErrorClass, Failure, FailureKind, Fence, InstanceId, Over, PauseReason, ResumePolicy, Run, StateName,
+    Task, TaskState, Timestamp, Waiting,
 };
 
 /// How often one attempt may be interrupted before the task counts as one that kills its host.
@@ -38,7 +38,7 @@ pub enum Change {
     },
     /// The run gave a result.
     Complete,
-    /// The run failed; with `retry` it is tried again.
+    /// The run failed; with `retry` it is tried again. One that waits fails when it can never start.
     Fail {
         /// Why.
         failure: Failure,
@@ -59,6 +59,11 @@ pub enum Change {
     },
     /// Somebody lets the task stand still; it keeps its session.
     Pause,
+    /// A budget that it draws on is used up: it stands still with its session until there is more.
+    Exhaust {
+        /// Which budget, and by how much.
+        over: Over,
+    },
     /// Somebody lets a paused task go on.
     Continue,
 }
@@ -117,6 +122,7 @@ impl Change {
             Self::Adopt { .. } => "adopt",
             Self::Cancel { .. } => "cancel",
             Self::Pause => "pause",
+            Self::Exhaust { .. } => "exhaust",
             Self::Continue => "continue",
         }
     }
@@ -169,6 +175,10 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
             };
             next.fence = task.fence.next();
         }
+        (TaskState::Pending { .. }, Change::Fail { failure, retry: None }) => {
+            next.state = TaskState::Failed { ended_at: now, failure: failure.clone() };
+            next.fence = task.fence.next();
+        }
         (TaskState::Running { .. }, Change::Interrupt) => {
             next.interruptions += 1;
             next.fence = task.fence.next();
@@ -188,6 +198,10 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
         (TaskState::Pending { .. } | TaskState::Running { .. }, Change::Pause) => {
             next.fence = task.fence.next();
             next.state = TaskState::Paused { since: now, reason: PauseReason::User };
+        }
+        (TaskState::Pending { .. } | TaskState::Running { .. }, Change::Exhaust { over }) => {
+            next.fence = task.fence.next();
+            next.state = TaskState::Paused { since: now, reason: PauseReason::Budget(*over) };
         }
         (TaskState::Paused { .. }, Change::Continue) => {
             next.state = TaskState::Pending { since: now, waiting: Waiting::Resume };

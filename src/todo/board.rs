@@ -72,7 +72,7 @@ pub fn commit(
     let head = store.todo(project, None)?;
     let made = change(read.as_ref(), &head, operations)?;
     match store.commit_todo(&commit_of(head.rev, &made), now) {
-        Ok(revision) => return Ok(made.as_of(revision)),
+        Ok(revision) => return Ok(made.committed(revision)),
         Err(StoreError::TodoMoved { .. }) => {}
         Err(error) => return Err(error.into()),
     }
@@ -86,7 +86,7 @@ pub fn commit(
     let revision = store.edit_todo(project, None, &mut edit, now)?;
     let none = || StoreError::Internal("an edit was not asked for its change".to_owned());
     let made = changed.ok_or_else(none)??;
-    Ok(made.as_of(revision.ok_or_else(none)?))
+    Ok(made.committed(revision.ok_or_else(none)?))
 }
 
 /// A change that is not committed yet.
@@ -97,7 +97,7 @@ struct Made {
 }
 
 impl Made {
-    fn as_of(self, revision: Revision) -> Committed {
+    fn committed(self, revision: Revision) -> Committed {
         let Self { before, document, touched } = self;
         Committed { revision, before, document, touched }
     }

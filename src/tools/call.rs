@@ -8,7 +8,7 @@ use super::{args, launch, table, text, todo};
 use crate::{
     engine::{
         handoff,
-        ops::{Caller, Sent},
+        ops::{Caller, Sent, may_go_on},
         report_text::{self, label, state},
         service::Attachment,
     },
@@ -175,8 +175,8 @@ async fn result(to: &Attachment, caller: &Caller, args: args::ResultOf) -> Resul
 async fn send(to: &Attachment, caller: &Caller, args: args::Send) -> Result<String, Fault> {
     text::check("message", &args.message, text::Kind::Prompt)?;
     let task = to.resolve(&caller.session, &args.task).await?;
-    let depth = launch::allowed_depth(to, caller).await?;
-    match to.send(caller, task, args.message, depth).await? {
+    let above = launch::allowed(to, caller).await?;
+    match to.send(caller, task, args.message, &above).await? {
         Sent::Joined(task) => Ok(format!("sent to the running task {}", task.id)),
         Sent::Continued(task) => Ok(format!("task {} continues that session; you will be told of its end", task.id)),
     }
@@ -202,7 +202,7 @@ async fn cancel(to: &Attachment, caller: &Caller, args: args::Tasks) -> Result<S
 
 async fn retry(to: &Attachment, caller: &Caller, args: args::Tasks) -> Result<String, Fault> {
     let tasks = named(to, &caller.session, &args.tasks).await?;
-    let depth = launch::allowed_depth(to, caller).await?;
+    let above = launch::allowed(to, caller).await?;
     if let Some(task) = tasks
         .iter()
         .find(|task| !matches!(task.state.name(), StateName::Failed | StateName::Cancelled | StateName::Paused))
@@ -210,13 +210,14 @@ async fn retry(to: &Attachment, caller: &Caller, args: args::Tasks) -> Result<St
         return Err(Fault::new(Code::NotRetryable, format!("task {} is {}", task.id, state(task))));
     }
     let (paused, ended): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| task.state.name() == StateName::Paused);
+    paused.iter().try_for_each(may_go_on)?;
     let mut lines = Vec::new();
     for task in paused {
         let task = to.go_on(task.id).await?;
         lines.push(format!("{} {} goes on", task.id, label(&task)));
     }
     if !ended.is_empty() {
-        for task in to.repeat(caller, ended, depth).await? {
+        for task in to.repeat(caller, ended, &above).await? {
             let of = task.spec.retry_of.map(|of| format!(" (again: {of})")).unwrap_or_default();
             lines.push(format!("{} {}{of}", task.id, label(&task)));
         }

@@ -25,7 +25,7 @@ pub struct CommandSpec {
 }
 
 /// Every command.
-pub const COMMANDS: [CommandSpec; 7] = [
+pub const COMMANDS: [CommandSpec; 8] = [
     CommandSpec {
         name: "task",
         description: "Make a mission of a request: plan, parallel work, review, report",
@@ -36,7 +36,8 @@ pub const COMMANDS: [CommandSpec; 7] = [
     shown("answer", "Answer what a task asks you: /answer p1 once | always | reject [why], or words"),
     shown("mission", "Show the mission and its items"),
     shown("pause", "Let the mission and its tasks stand still"),
-    shown("resume", "Let the paused mission go on"),
+    shown("resume", "Let the paused mission go on, or a paused task by its id or key"),
+    shown("budget", "Show what was used, or set a budget: <day|project|mission|task|id> <what> <number|off|default>"),
     shown("stop", "Stop the mission and every task of this session"),
 ];
 
@@ -94,7 +95,8 @@ pub async fn command(
         "answer" => answer::answer(to, &session, directory, arguments).await,
         "mission" => to.missions_text(&session).await,
         "pause" => to.pause_mission(&session, "you paused it; /resume goes on").await,
-        "resume" => to.resume_mission(&session).await,
+        "resume" => resume(to, &session, arguments).await,
+        "budget" => to.budget(&session, arguments).await,
         "stop" => to.stop_mission(&session).await,
         _ => Err(Fault::new(Code::UnknownTool, format!("there is no command `{}`", handoff::cut(name, 100)))),
     };
@@ -104,6 +106,17 @@ pub async fn command(
         to.show(&session, directory, &text).await?;
     }
     Ok(CommandAnswer::Shown(text))
+}
+
+/// `/resume`: a task by its name, or the mission, or where there is none the session's paused tasks.
+async fn resume(to: &Attachment, session: &SessionId, name: &str) -> Result<String, Fault> {
+    match name.trim() {
+        "" => match to.resume_mission(session).await {
+            Err(fault) if fault.code == Code::NoMission => to.resume_tasks(session).await,
+            done => done,
+        },
+        name => to.resume_task(session, name).await,
+    }
 }
 
 /// The table that `/tasks` shows: the whole project's open tasks and the newest ended ones.

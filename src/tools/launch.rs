@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     agent::COMMANDER,
-    engine::{handoff, ops::Caller, options::MAX_TIMEOUT, service::Attachment},
+    engine::{handoff, ops::Caller, options::MAX_TIMEOUT, service::Attachment, spawn::Above},
     fault::{Code, Fault},
     task::{ModelChoice, StateName, Task, TaskId, TaskSpec, attempt, graph},
 };
@@ -36,7 +36,7 @@ pub async fn launch(to: &Attachment, caller: &Caller, call: Launch) -> Result<Ve
         texts(at, task)?;
         numbers(at, task)?;
     }
-    let depth = allowed_depth(to, caller).await?;
+    let above = allowed(to, caller).await?;
     agents(to, &tasks).await?;
     models(to, &tasks).await?;
     let ids: Vec<TaskId> = tasks.iter().map(|_| to.task_id()).collect();
@@ -44,26 +44,27 @@ pub async fn launch(to: &Attachment, caller: &Caller, call: Launch) -> Result<Ve
     let mut specs = Vec::with_capacity(tasks.len());
     let mut edges = Vec::with_capacity(tasks.len());
     for (at, task) in tasks.into_iter().enumerate() {
-        let (spec, waits_for) = names.spec(at, task, depth).await?;
+        let (spec, waits_for) = names.spec(at, task, above.depth).await?;
         edges.push(waits_for);
         specs.push((ids[at], spec, None));
     }
     graph::check(&edges, |at| label(&specs[at].1, at))
         .map_err(|cycle| Fault::new(Code::Cycle, format!("tasks wait for each other: {cycle}")))?;
-    to.launch(specs).await
+    to.launch_below(&above, specs).await
 }
 
-/// The depth of tasks that a caller may launch.
+/// Where a caller stands that may launch tasks.
 ///
 /// # Errors
 /// [`Code::TooDeep`].
-pub async fn allowed_depth(to: &Attachment, caller: &Caller) -> Result<u32, Fault> {
-    let (depth, most) = (to.depth_below(caller).await?, to.options().max_depth.get());
+pub async fn allowed(to: &Attachment, caller: &Caller) -> Result<Above, Fault> {
+    let above = to.above(caller).await?;
+    let (depth, most) = (above.depth, to.options().max_depth.get());
     if depth > most {
         let message = format!("this session is a task itself (depth {}); tasks go {most} deep", depth - 1);
         return Err(Fault::new(Code::TooDeep, message));
     }
-    Ok(depth)
+    Ok(above)
 }
 
 fn label(spec: &TaskSpec, at: usize) -> String {

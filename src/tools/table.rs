@@ -65,6 +65,9 @@ fn waits(to: &Attachment, seen: &Seen) -> Option<String> {
     match &task.state {
         TaskState::Running { .. } => seen.glance.as_ref()?.waiting(),
         TaskState::Pending { waiting: Waiting::Turn | Waiting::Resume, .. } => {
+            if let Some(over) = to.held_by(task) {
+                return Some(format!("waits: {over}"));
+            }
             let (used, limit) = to.slots(&task.spec.agent);
             if used >= limit {
                 return Some(format!("waits: {} {used}/{limit}", task.spec.agent));

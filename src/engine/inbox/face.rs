@@ -54,7 +54,7 @@ impl Attachment {
     /// [`Code::PeopleOnly`], the store's or the host's.
     pub async fn check_person(&self, session: &SessionId, directory: &str) -> Result<(), Fault> {
         let caller = Caller { session: session.clone(), message: None, call: None, directory: directory.to_owned() };
-        if self.depth_below(&caller).await? > 1 {
+        if self.above(&caller).await?.depth > 1 {
             return Err(Fault::new(Code::PeopleOnly, "this session is a task's, or below another session"));
         }
         Ok(())

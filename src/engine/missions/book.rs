@@ -91,6 +91,18 @@ impl Book {
         self.inner().driven.values().cloned().collect()
     }
 
+    /// Their names.
+    pub fn ids(&self) -> Vec<MissionId> {
+        self.inner().driven.keys().copied().collect()
+    }
+
+    /// The names of those that stand still.
+    pub fn halted(&self) -> Vec<MissionId> {
+        let inner = self.inner();
+        let halted = inner.driven.iter().filter(|(_, driven)| driven.mission.pause.is_some());
+        halted.map(|(id, _)| *id).collect()
+    }
+
     /// Whether any mission is driven here.
     pub fn is_empty(&self) -> bool {
         self.inner().driven.is_empty()

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{act, book::Driven, gather};
 use crate::{
-    engine::{project::Project, service::Attachment},
+    engine::{budgets, project::Project, service::Attachment},
     fault::{Code, Fault},
     mission::{End, Mission, Note, Pause, Phase, Step, words},
     opencode::SessionId,
@@ -171,6 +171,9 @@ impl Attachment {
     /// [`Code::NoMission`], or the store's.
     pub async fn resume_mission(&self, session: &SessionId) -> Result<String, Fault> {
         let project = &self.project;
+        if let Some(driven) = project.missions.of_session(session.as_str()) {
+            budgets::grant_mission(project, driven.mission.id).await?;
+        }
         let driven = self
             .change(session, |mission, _| {
                 let mut mission = mission.clone();

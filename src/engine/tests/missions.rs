@@ -20,8 +20,8 @@ use crate::{
         Prompt,
         fake::{PromptSeen, Script, Step},
     },
-    store::{MissionFilter, TodoCommit},
-    task::ProjectKey,
+    store::{Filter, MissionFilter, Spending as _, TodoCommit},
+    task::{ProjectKey, StateName},
     todo::{Document, Status},
 };
 
@@ -127,6 +127,66 @@ async fn a_mission_is_driven_to_its_end_and_the_commander_is_asked_once() {
     rig.pass(&life, secs(60)).await;
     assert_eq!(rig.host.total_requests(), requests, "an idle mission asks the host");
     life.close_cleanly(&rig).await;
+    rig.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mission_that_uses_up_its_budget_pauses_and_resumed_gets_as_much_again() {
+    let rig = Rig::new(|seen| match seen.agent.as_str() {
+        "worker" => Script::new()
+            .then(Step::Wait(secs(1)))
+            .then(Step::Use(900, 0, 0.0))
+            .then(Step::Tool("read".to_owned(), secs(1)))
+            .then(Step::Wait(secs(1)))
+            .then_say("did it"),
+        _ => model(seen),
+    })
+    .await;
+    let options = Options::parse(r#"{"budget": {"mission": {"tokens": 800}}}"#).unwrap();
+    let life = rig.start_as(options, rig.host.transport()).await;
+    rig.write_todo(&life, "## goal {mission: m1}\n- [ ] t1: one\n").await;
+    rig.begin(&life, "make it so").await;
+    rig.until(&[&life], secs(60), "the pause", async || rig.mission().pause.is_some()).await;
+    let reason = rig.mission().pause.unwrap().reason;
+    assert!(reason.starts_with("the mission's budget is used up: 9") && reason.contains("/resume gives"), "{reason}");
+    rig.until(&[&life], secs(5), "that the session stops", async || rig.host.busy().is_empty()).await;
+    let runs = rig.host.model_runs();
+    rig.pass(&life, secs(60)).await;
+    assert_eq!(rig.host.model_runs(), runs);
+    let text = life.at.budget(&rig.parent, "").await.unwrap();
+    assert!(text.contains("mission m1, tokens: 9") && text.contains("each mission, tokens: 800"), "{text}");
+    life.at.resume_mission(&rig.parent).await.unwrap();
+    let limit = rig.open_store().settings("budget tokens mission ").unwrap().remove(0).1;
+    assert!((1_700..1_800).contains(&limit.parse::<u64>().unwrap()), "{limit}");
+    life.at.budget(&rig.parent, "m1 tokens off").await.unwrap();
+    rig.over(&life).await;
+    assert_eq!(rig.mission().end, Some(End::Complete));
+    rig.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_budget_paused_does_not_go_on_in_a_mission_that_stands_still() {
+    let rig = Rig::new(|seen| match (seen.agent.as_str(), seen.asked_before) {
+        ("worker", 0) => {
+            Script::new().then(Step::Use(900, 0, 0.0)).then(Step::Tool("read".to_owned(), secs(1))).then(Step::Hang)
+        }
+        _ => model(seen),
+    })
+    .await;
+    let life = rig.start().await;
+    life.at.budget(&rig.parent, "project tokens 800").await.unwrap();
+    rig.write_todo(&life, "## goal {mission: m1}\n- [ ] t1: one\n").await;
+    rig.begin(&life, "make it so").await;
+    let paused = Filter { states: vec![StateName::Paused], ..Filter::default() };
+    let is_paused = async || !life.at.find(paused.clone()).await.unwrap().is_empty();
+    rig.until(&[&life], secs(30), "the pause", is_paused).await;
+    life.at.pause_mission(&rig.parent, "you paused it").await.unwrap();
+    life.at.budget(&rig.parent, "project tokens off").await.unwrap();
+    rig.pass(&life, secs(10)).await;
+    assert_eq!(life.at.find(paused.clone()).await.unwrap().len(), 1);
+    life.at.resume_mission(&rig.parent).await.unwrap();
+    rig.over(&life).await;
+    assert_eq!(rig.mission().end, Some(End::Complete));
     rig.check();
 }
 

@@ -233,8 +233,9 @@ async fn policies_answer_at_once_and_without_a_word_to_the_user() {
 
 #[tokio::test(start_paused = true)]
 async fn headless_nobody_is_waited_for() {
-    let rig = Rig::new(asking).await;
-    let life = rig.start_headless().await;
+    let mut rig = Rig::new(asking).await;
+    rig.headless = true;
+    let life = rig.start().await;
     let tasks = rig.launch(&life, &["ask", "question"]).await;
     for task in tasks {
         let ended = rig.end_of(&life, task).await;

@@ -52,6 +52,8 @@ pub struct Rig {
     pub host: Arc<FakeHost>,
     pub clock: Arc<TestClock>,
     pub parent: SessionId,
+    /// Whether engines take their host for one that leaves when its main session is idle.
+    pub headless: bool,
 }
 
 /// An engine, attached. Dropped with its runtime it dies as a process does; [`Life::close`] is the other way.
@@ -87,7 +89,7 @@ impl Rig {
             host.add_agent(serde_json::json!({ "name": name, "mode": "all", "permission": [] }));
         }
         let parent = host.client().create_session(DIR, NewSession::default()).await.unwrap().id;
-        Self { home: tempfile::tempdir().unwrap(), host, clock, parent }
+        Self { home: tempfile::tempdir().unwrap(), host, clock, parent, headless: false }
     }
 
     pub fn open_home(&self) -> Home {
@@ -107,28 +109,11 @@ impl Rig {
         self.start_over(options, transport, move || SqliteStore::open(&home, Durability::Normal)).await
     }
 
-    /// In a host that leaves when its main session is idle.
-    pub async fn start_headless(&self) -> Life {
-        let home = self.open_home();
-        let open = move || SqliteStore::open(&home, Durability::Normal);
-        self.start_in(Options::default(), self.host.transport(), open, true).await
-    }
-
     pub async fn start_over<S: Store>(
         &self,
         options: Options,
         transport: Arc<dyn Transport>,
         store: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
-    ) -> Life {
-        self.start_in(options, transport, store, false).await
-    }
-
-    async fn start_in<S: Store>(
-        &self,
-        options: Options,
-        transport: Arc<dyn Transport>,
-        store: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
-        headless: bool,
     ) -> Life {
         let (still, moves) = mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || moves.recv());
@@ -140,7 +125,8 @@ impl Rig {
         let engine = Engine::over(self.open_home(), clock, store, switch).await.unwrap();
         let feed = tokio::spawn(feed(EventStream::new(&engine), Arc::clone(&self.host), listens));
         let project = ProjectKey::new(DIR);
-        let at = engine.attach(Attach { project, directory: DIR.to_owned(), transport, options, headless });
+        let at =
+            engine.attach(Attach { project, directory: DIR.to_owned(), transport, options, headless: self.headless });
         at.start();
         Life { at, engine, feed, _still: still }
     }

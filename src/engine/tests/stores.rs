@@ -13,11 +13,11 @@ use crate::{
     engine::options::Options,
     opencode::fake::Script,
     store::{
-        Answered, Changed, Durability, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, NewPrompt,
-        PromptRow, Prompts, Report, ReportId, Revision, Snapshot, SqliteStore, Store, StoreError, TodoCommit, TodoFile,
-        TodoStep, Todos, Via,
+        Account, Answered, Born, Brood, Changed, Charge, Durability, Filter, JournalRow, Lineage, MissionFilter,
+        MissionRow, MissionStep, Missions, NewPrompt, PromptRow, Prompts, Report, ReportId, Revision, Snapshot,
+        Spending, SqliteStore, Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos, Via,
     },
-    task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp},
+    task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, Spent, StateName, Task, TaskId, Timestamp},
 };
 
 /// Refuses writes of one kind so many times, by turns because it is busy and because it is full.
@@ -169,6 +169,40 @@ impl Prompts for Refuses {
     }
 }
 
+impl Spending for Refuses {
+    fn charge(&mut self, charges: &[Charge], now: Timestamp) -> Result<(), StoreError> {
+        self.refuse("charge")?;
+        self.inner.charge(charges, now)
+    }
+    fn settle_charges(&mut self, tasks: &[TaskId]) -> Result<(), StoreError> {
+        self.inner.settle_charges(tasks)
+    }
+    fn spent(&mut self, account: &Account) -> Result<Spent, StoreError> {
+        self.inner.spent(account)
+    }
+    fn kin(&mut self, task: TaskId) -> Result<(Vec<TaskId>, Vec<TaskId>), StoreError> {
+        self.inner.kin(task)
+    }
+    fn tree_size(&mut self, task: TaskId) -> Result<u64, StoreError> {
+        self.inner.tree_size(task)
+    }
+    fn launch_below(
+        &mut self,
+        lineage: &Lineage,
+        born: &[Born],
+        since: Timestamp,
+        admit: &mut dyn FnMut(&Brood) -> bool,
+    ) -> Result<bool, StoreError> {
+        self.inner.launch_below(lineage, born, since, admit)
+    }
+    fn settings(&mut self, beginning: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.inner.settings(beginning)
+    }
+    fn first_setting(&mut self, name: &str, value: &str) -> Result<bool, StoreError> {
+        self.inner.first_setting(name, value)
+    }
+}
+
 impl Todos for Refuses {
     fn todo(&mut self, project: &ProjectKey, rev: Option<u64>) -> Result<Snapshot, StoreError> {
         self.inner.todo(project, rev)
@@ -238,6 +272,18 @@ async fn refusing(verb: &'static str, times: u32, model: Script) -> (Rig, super:
     let left = Arc::new(AtomicU32::new(times));
     let life = rig.start_refusing(verb, &left).await;
     (rig, life, left)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_used_while_the_database_refuses_is_counted_later_and_once() {
+    let (rig, life, left) = refusing("charge", 3, Script::say_after(secs(2), "done")).await;
+    let task = rig.launch(&life, &["x"]).await[0];
+    rig.all_told(&life).await;
+    rig.until(&[&life], secs(20), "the refusals", async || left.load(Ordering::SeqCst) == 0).await;
+    let spent = async || rig.open_store().spent(&Account::Task(task)).unwrap();
+    rig.until(&[&life], secs(20), "the count", async || spent().await.tokens == 15).await;
+    rig.pass(&life, secs(5)).await;
+    assert_eq!((spent().await.tokens, spent().await.tasks), (15, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -269,9 +269,10 @@ async fn two_follow_ups_in_one_session_both_end() {
         call: None,
         directory: "/p".to_owned(),
     };
+    let above = life.at.above(&caller).await.unwrap();
     let mut both = Vec::new();
     for text in ["and now this", "and that"] {
-        match life.at.send(&caller, first.clone(), text.to_owned(), 1).await.unwrap() {
+        match life.at.send(&caller, first.clone(), text.to_owned(), &above).await.unwrap() {
             crate::engine::ops::Sent::Continued(task) => both.push(task.id),
             other @ crate::engine::ops::Sent::Joined(_) => panic!("{other:?}"),
         }

@@ -14,6 +14,7 @@ mod prompts;
 mod read;
 mod reports;
 mod row;
+mod spending;
 mod take_over;
 mod todo;
 mod todo_recent;
@@ -28,10 +29,13 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
-    Changed, Filter, JournalRow, MissionFilter, MissionRow, MissionStep, Missions, Report, ReportId, Revision,
-    Snapshot, Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos, Via,
+    Account, Born, Brood, Changed, Charge, Filter, JournalRow, Lineage, MissionFilter, MissionRow, MissionStep,
+    Missions, Report, ReportId, Revision, Snapshot, Spending, Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos,
+    Via,
 };
-use crate::task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, StateName, Task, TaskId, Timestamp};
+use crate::task::{
+    Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, Spent, StateName, Task, TaskId, Timestamp,
+};
 
 pub use migrate::VERSION;
 pub use open::MIN_SQLITE;
@@ -303,6 +307,46 @@ impl Todos for SqliteStore {
 
     fn set_todo_file(&mut self, project: &ProjectKey, path: &str, file: &TodoFile) -> Result<(), StoreError> {
         self.write(|tx| todo::set_file(tx, project, path, file))
+    }
+}
+
+impl Spending for SqliteStore {
+    fn charge(&mut self, charges: &[Charge], now: Timestamp) -> Result<(), StoreError> {
+        self.write(|tx| spending::charge(tx, charges, now))
+    }
+
+    fn settle_charges(&mut self, tasks: &[TaskId]) -> Result<(), StoreError> {
+        self.write(|tx| spending::settle(tx, tasks))
+    }
+
+    fn spent(&mut self, account: &Account) -> Result<Spent, StoreError> {
+        self.read(|conn| spending::spent(conn, account))
+    }
+
+    fn kin(&mut self, task: TaskId) -> Result<(Vec<TaskId>, Vec<TaskId>), StoreError> {
+        self.read(|conn| spending::kin(conn, task))
+    }
+
+    fn tree_size(&mut self, task: TaskId) -> Result<u64, StoreError> {
+        self.read(|conn| spending::tree_size(conn, task))
+    }
+
+    fn launch_below(
+        &mut self,
+        lineage: &Lineage,
+        born: &[Born],
+        since: Timestamp,
+        admit: &mut dyn FnMut(&Brood) -> bool,
+    ) -> Result<bool, StoreError> {
+        self.write(|tx| spending::launch_below(tx, lineage, born, since, admit))
+    }
+
+    fn settings(&mut self, beginning: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|conn| spending::settings(conn, beginning))
+    }
+
+    fn first_setting(&mut self, name: &str, value: &str) -> Result<bool, StoreError> {
+        self.write(|tx| spending::first_setting(tx, name, value))
     }
 }
 

@@ -6,6 +6,7 @@ mod missions;
 mod model;
 mod plans;
 mod prompts;
+mod spending;
 mod todo;
 
 use crate::store::{Durability, Home, SqliteStore};

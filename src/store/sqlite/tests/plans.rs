@@ -5,7 +5,7 @@ use crate::{
     store::{
         Filter,
         fixture::{id, instance, project},
-        sqlite::{claim, launch, missions, prompts, read, reports, row, take_over, todo, write},
+        sqlite::{claim, launch, missions, prompts, read, reports, row, spending, take_over, todo, write},
     },
     task::StateName,
 };
@@ -21,6 +21,7 @@ fn every_query_searches_by_an_index() {
         &read::SQL,
         &reports::SQL,
         &row::SQL,
+        &spending::SQL,
         &take_over::SQL,
         &todo::SQL,
         &write::SQL,
@@ -48,7 +49,9 @@ fn every_query_searches_by_an_index() {
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().unwrap() {
             let step: String = row.get(3).unwrap();
-            let harmless = ["SCAN json_each", "SCAN CONSTANT ROW"].iter().any(|scan| step.starts_with(scan));
+            let harmless = ["SCAN json_each", "SCAN CONSTANT ROW", "SCAN tree", "SCAN above"]
+                .iter()
+                .any(|scan| step.starts_with(scan));
             assert!(harmless || !step.starts_with("SCAN"), "{step}: {sql}");
             assert!(reads_project || !step.contains("tasks_project"), "{step}: {sql}");
         }
