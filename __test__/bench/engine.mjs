@@ -20,11 +20,10 @@ export async function launch(bench) {
   const home = mkdtempSync(join(tmpdir(), "sortie-bench-"));
   bench.defer(() => rmSync(home, { recursive: true, force: true }));
   process.env.SORTIE_HOME = home;
-  const session = "ses_bench";
   const ask = async (/** @type {{target: string}} */ { target }) => ({
     status: 200,
     body: JSON.stringify(
-      target.startsWith("/agent") ? [{ name: "general", mode: "subagent", permission: [] }] : { id: session },
+      target.startsWith("/agent") ? [{ name: "general", mode: "subagent", permission: [] }] : { id: "ses_bench" },
     ),
   });
   const spec = { directory: home, project: home, options: "{}", headless: false };
@@ -40,7 +39,8 @@ export async function launch(bench) {
   const times = [];
   for (let round = 0; round < (bench.quick ? 30 : 200); round++) {
     const from = performance.now();
-    await attachment.call(round + 1, "sortie_launch", args, { session, directory: home });
+    // Each from a session of its own: what one session may bring about is bounded.
+    await attachment.call(round + 1, "sortie_launch", args, { session: `ses_bench${round}`, directory: home });
     if (round >= 5) times.push(performance.now() - from);
   }
   await attachment.detach();
