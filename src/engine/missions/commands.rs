@@ -250,6 +250,9 @@ impl Attachment {
         if self.project.missions.of_session(session.as_str()).is_some() {
             return Ok(session.clone());
         }
+        if self.project.missions.is_empty() {
+            return Err(no_mission());
+        }
         let filter = Filter { session: Some(session.to_string()), newest: Some(1), ..Filter::default() };
         let task = self.find(filter).await?.pop();
         let mission = task.and_then(|task| task.spec.mission).and_then(|id| self.project.missions.get(id));
