@@ -7,7 +7,7 @@ use super::{
     rig::{DIR, Life, Rig},
 };
 use crate::{
-    engine::{inbox::Answer, options::Options},
+    engine::{inbox::Answer, live::Glance, options::Options},
     fault::Code,
     inbox::{Allowed, Policy, Settings},
     opencode::{
@@ -116,15 +116,20 @@ async fn a_person_answers_and_the_answer_reaches_the_session_that_asked() {
     let rows = waiting(&rig, &life, 2).await;
     let of = |task: TaskId| rows.iter().find(|row| row.prompt.task == task).unwrap();
     assert_eq!(of(tasks[1]).prompt.what, "permission: bash ask two");
-    let seen = life.at.look(crate::store::Filter::default()).await.unwrap();
-    let waits = seen[0].glance.as_ref().unwrap().waiting();
-    assert_eq!(waits.as_deref(), Some("waits for permission: bash ask one"));
+    let waits = async || {
+        let seen = life.at.look(crate::store::Filter::default()).await.unwrap();
+        let waits = seen[0].glance.as_ref().and_then(Glance::waiting);
+        waits.as_deref() == Some("waits for permission: bash ask one")
+    };
+    rig.until(&[&life], secs(5), "that the table says so", waits).await;
+    let notices = || {
+        let toasts = rig.host.toasts().iter().map(ToString::to_string).collect::<String>();
+        let notice = |row: &PromptRow| format!("waits for {}\\n/answer p{} with once", row.prompt.what, row.number);
+        rows.iter().map(|row| toasts.matches(&notice(row)).count()).collect::<Vec<_>>()
+    };
+    rig.until(&[&life], secs(20), "a toast for each", async || notices() == [1, 1]).await;
     rig.pass(&life, secs(5)).await;
-    let toasts = rig.host.toasts().iter().map(ToString::to_string).collect::<String>();
-    for row in &rows {
-        let notice = format!("waits for {}\\n/answer p{} with once", row.prompt.what, row.number);
-        assert_eq!(toasts.matches(&notice).count(), 1, "{toasts}");
-    }
+    assert_eq!(notices(), [1, 1], "one is enough");
     let told = give(&rig, &life, of(tasks[1]).number, Answer::Once).await;
     assert_eq!(told, format!("p{} is answered: once", of(tasks[1]).number));
     rig.end_of(&life, tasks[1]).await;
@@ -133,11 +138,11 @@ async fn a_person_answers_and_the_answer_reaches_the_session_that_asked() {
     let told = give(&rig, &life, of(tasks[0]).number, Answer::Reject(Some("no".to_owned()))).await;
     assert_eq!(told, format!("p{} is answered: reject: no", of(tasks[0]).number));
     assert_eq!(rig.end_of(&life, tasks[0]).await.state.name(), StateName::Complete);
+    let expected = ["permission: bash ask one: reject: no (you)", "permission: bash ask two: once (you)"];
+    rig.until(&[&life], secs(5), "the record of both", async || answers(&life).await == expected).await;
     let gone = life.at.waiting_prompt(of(tasks[0]).number).await.unwrap_err();
     assert_eq!(gone.code, Code::NoSuchPrompt);
     assert!(gone.message.contains("reject: no (you)"), "{gone}");
-    let expected = ["permission: bash ask one: reject: no (you)", "permission: bash ask two: once (you)"];
-    assert_eq!(answers(&life).await, expected);
     rig.all_told(&life).await;
     life.close_cleanly(&rig).await;
     rig.check();
