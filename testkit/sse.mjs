@@ -9,7 +9,7 @@ import { deadline } from "./wait.mjs";
 const BROKEN = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
 
 /**
- * Asks for something that may be asked for twice, once more where the connection broke off: the host does that at times
+ * Asks for what may be asked for twice, up to three times more where the connection broke off: the host does that at times
  * under load, and a connection kept from a server that has ended may be taken for the next one's on the same port.
  *
  * @template T

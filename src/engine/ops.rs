@@ -9,7 +9,6 @@ use super::{
     reports,
     service::Attachment,
     spawn::Above,
-    toasts::Note,
 };
 use crate::{
     fault::{Code, Fault},
@@ -156,13 +155,7 @@ impl Attachment {
             specs.into_iter().map(|(id, spec, run)| Task { run, ..Task::new(id, spec, home, now) }).collect();
         let inserted = tasks.clone();
         project.store(move |store| store.launch(&inserted)).await?;
-        project.toaster.note(Note::Launched(tasks.len()));
-        for task in &tasks {
-            if let Ok(parent) = task.spec.parent.session.parse() {
-                project.sessions.follow(&parent);
-            }
-        }
-        project.stir();
+        project.launched(&tasks);
         Ok(tasks)
     }
 

@@ -25,7 +25,7 @@ use crate::{
     admission::Slots,
     opencode::{Agent, Client, ClientError, SessionId},
     store::{Changed, Filter, Store, StoreError},
-    task::{FailureKind, MissionId, PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
+    task::{Change, FailureKind, Guard, MissionId, PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
 };
 
 /// How long leaving a directory may take.
@@ -371,6 +371,37 @@ impl Project {
     pub fn routes(&self) -> Vec<(SessionId, TaskId)> {
         let routes = lock(&self.routes);
         routes.iter().flat_map(|(session, tasks)| tasks.iter().map(|task| (session.clone(), *task))).collect()
+    }
+
+    /// Changes a task from outside its runner; one that it ends keeps what there is of a result. Says whether it was
+    /// changed: one that has ended meanwhile stays as it is.
+    pub async fn change(&self, id: TaskId, change: Change) -> bool {
+        let ends = matches!(change, Change::Cancel { .. } | Change::Fail { .. });
+        let running = self.running().remove(&id).filter(|_| ends);
+        let partial = running.and_then(|running| running.live.glance().partial);
+        let core = Arc::clone(&self.core);
+        let write =
+            move |store: &mut dyn Store| store.change(id, Guard::Anyone, &change, partial.as_ref(), core.clock.now());
+        match self.store(write).await {
+            Ok(changed) => {
+                self.announce(&changed);
+                return true;
+            }
+            Err(StoreError::Refused(_)) => {}
+            Err(error) => tracing::warn!(task = %id, %error, "a task was not changed"),
+        }
+        false
+    }
+
+    /// Makes new tasks known, and follows the sessions that are to be told of their ends.
+    pub fn launched(&self, tasks: &[Task]) {
+        self.toaster.note(Note::Launched(tasks.len()));
+        for task in tasks {
+            if let Ok(parent) = task.spec.parent.session.parse() {
+                self.sessions.follow(&parent);
+            }
+        }
+        self.stir();
     }
 
     /// Makes a change known to everything that waits for it, and stops what was cancelled with it.

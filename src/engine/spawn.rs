@@ -2,13 +2,13 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{ops::Caller, service::Attachment, toasts::Note};
+use super::{ops::Caller, service::Attachment};
 use crate::{
     admission::{Bounds, Of, Refusal, SETTINGS, fingerprint},
     fault::{Code, Fault},
     opencode::SessionId,
     store::{self, Born, Filter, Lineage, Store, StoreError},
-    task::{Over, ProjectKey, Run, Scope, Task, TaskId, TaskSpec, Timestamp, What},
+    task::{Over, ProjectKey, Run, Scope, Task, TaskId, TaskSpec, What},
 };
 
 /// What the rate is counted over.
@@ -95,7 +95,7 @@ impl Attachment {
                     }
                 }
                 let mut refusal = None;
-                let since = Timestamp(now.0 - i64::try_from(MINUTE.as_millis()).unwrap_or(i64::MAX));
+                let since = now.before(MINUTE);
                 store.launch_below(&lineage, &born, since, &mut |brood: &store::Brood| {
                     refusal = limits.check(brood, &prints).err();
                     refusal.is_none()
@@ -106,13 +106,7 @@ impl Attachment {
         if let Err(no) = launched {
             return Err(fault(&no, tasks.len()));
         }
-        project.toaster.note(Note::Launched(tasks.len()));
-        for task in &tasks {
-            if let Ok(parent) = task.spec.parent.session.parse() {
-                project.sessions.follow(&parent);
-            }
-        }
-        project.stir();
+        project.launched(&tasks);
         Ok(tasks)
     }
 }

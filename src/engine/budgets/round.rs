@@ -22,8 +22,6 @@ const SHORTEST: Duration = Duration::from_millis(250);
 /// The longest sleep until the next day: a machine that slept in between would oversleep.
 const LONGEST: Duration = Duration::from_secs(600);
 
-const MILLIS_OF_A_DAY: i64 = 86_400_000;
-
 /// What came of a round.
 pub struct Round {
     /// Whether anything is bounded.
@@ -110,8 +108,7 @@ pub async fn make(project: &Arc<Project>) -> Result<Round, StoreError> {
         project.dispatch.notify_one();
     }
     let timer = found.left.map(|left| Duration::from_millis(left / running.max(1)).max(SHORTEST));
-    let until = MILLIS_OF_A_DAY - now.0.rem_euclid(MILLIS_OF_A_DAY);
-    let tomorrow = found.holds_day.then(|| Duration::from_millis(until.unsigned_abs()).min(LONGEST));
+    let tomorrow = found.holds_day.then(|| now.left_of_day().min(LONGEST));
     let again = [timer.filter(|_| running > 0), tomorrow].into_iter().flatten().min();
     Ok(Round { is_bounded: found.is_bounded, again })
 }
@@ -215,7 +212,7 @@ fn told(
             None => return Ok(()),
         },
     };
-    let day = if *of == Of::Day { input.now.0.div_euclid(MILLIS_OF_A_DAY) } else { 0 };
+    let day = if *of == Of::Day { input.now.day() } else { 0 };
     let name = format!("told {mark} {limit} {day} {}", of.setting(what));
     if store.first_setting(&name, "")? {
         found.words.push(words);
@@ -328,34 +325,17 @@ pub fn line_over(
 /// Fails a task that has used up a budget, and cancels what is below it; one that has ended meanwhile stays as it is.
 async fn fail(project: &Arc<Project>, task: TaskId, over: Over) {
     let failure = Failure { kind: FailureKind::Budget, class: ErrorClass::Limit, message: over.to_string() };
-    if !end(project, task, Change::Fail { failure, retry: None }).await || over.scope != Scope::Task {
+    if !project.change(task, Change::Fail { failure, retry: None }).await || over.scope != Scope::Task {
         return;
     }
     match project.store(move |store| store.kin(task)).await {
         Ok((_, below)) => {
             for id in below {
-                end(project, id, Change::Cancel { reason: CancelReason::Parent { task } }).await;
+                project.change(id, Change::Cancel { reason: CancelReason::Parent { task } }).await;
             }
         }
         Err(error) => tracing::warn!(%task, %error, "what a task launched was not stopped with it"),
     }
-}
-
-/// Ends a task with what there is of its result; says whether it was still open.
-async fn end(project: &Arc<Project>, id: TaskId, change: Change) -> bool {
-    let partial = project.running().get(&id).and_then(|running| running.live.glance().partial);
-    let core = Arc::clone(&project.core);
-    let write =
-        move |store: &mut dyn Store| store.change(id, Guard::Anyone, &change, partial.as_ref(), core.clock.now());
-    match project.store(write).await {
-        Ok(changed) => project.announce(&changed),
-        Err(StoreError::Refused(_)) => return false,
-        Err(error) => {
-            tracing::warn!(task = %id, %error, "a task that used up a budget was not stopped");
-            return false;
-        }
-    }
-    true
 }
 
 /// Lets a mission stand still that has used up its budget.

@@ -17,7 +17,7 @@ use crate::{
     mission::{Launch, Mission, Step, TaskView},
     opencode::{ClientError, MessageId, PartId, Prompt, SessionId},
     store::{Filter, MissionRow, MissionStep, StoreError, TodoCommit},
-    task::{CancelReason, Change, Guard, ModelChoice, Parent, Priority, Run, Task, TaskId, TaskSpec, Tokens},
+    task::{CancelReason, Change, ModelChoice, Parent, Priority, Run, Task, TaskId, TaskSpec, Tokens},
     todo,
 };
 
@@ -90,7 +90,7 @@ pub async fn step(project: &Arc<Project>, driven: &Driven, read: &Read, step: St
         project.todo_changed();
     }
     for task in cancel {
-        end(project, task, &Change::Cancel { reason: CancelReason::Request }).await;
+        project.change(task, Change::Cancel { reason: CancelReason::Request }).await;
     }
     if halt {
         self::halt(project, &driven.mission).await?;
@@ -108,7 +108,7 @@ pub async fn step(project: &Arc<Project>, driven: &Driven, read: &Read, step: St
 /// The store's.
 pub async fn halt(project: &Project, mission: &Mission) -> Result<(), StoreError> {
     for task in open_tasks(project, mission).await? {
-        end(project, task.id, &Change::Pause).await;
+        project.change(task.id, Change::Pause).await;
     }
     Ok(())
 }
@@ -125,23 +125,6 @@ pub async fn open_tasks(project: &Project, mission: &Mission) -> Result<Vec<Task
     };
     let id = mission.id;
     Ok(project.tasks(filter).await?.into_iter().filter(|task| task.spec.mission == Some(id)).collect())
-}
-
-/// Changes a task; one that has ended meanwhile stays as it is.
-pub async fn end(project: &Project, id: TaskId, change: &Change) {
-    let (core, change) = (Arc::clone(&project.core), change.clone());
-    let partial = project.running().get(&id).and_then(|running| running.live.glance().partial);
-    let keeps = matches!(change, Change::Cancel { .. });
-    let changed = project
-        .store(move |store| {
-            store.change(id, Guard::Anyone, &change, partial.as_ref().filter(|_| keeps), core.clock.now())
-        })
-        .await;
-    match changed {
-        Ok(changed) => project.announce(&changed),
-        Err(StoreError::Refused(_)) => {}
-        Err(error) => tracing::warn!(task = %id, %error, "a mission's task was not changed"),
-    }
 }
 
 /// A task of a mission.

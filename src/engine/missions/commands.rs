@@ -142,7 +142,7 @@ impl Attachment {
         let filter = Filter { parent_session: Some(session.to_string()), states, ..Filter::default() };
         let tasks = self.find(filter).await?;
         for task in &tasks {
-            act::end(project, task.id, &Change::Cancel { reason: CancelReason::Request }).await;
+            project.change(task.id, Change::Cancel { reason: CancelReason::Request }).await;
         }
         self.abort_turn(session).await;
         match (stopped, tasks.len()) {
@@ -185,7 +185,7 @@ impl Attachment {
         let paused = |state: &TaskState| matches!(state, TaskState::Paused { reason: PauseReason::User, .. });
         for task in act::open_tasks(project, &driven.mission).await? {
             if paused(&task.state) {
-                act::end(project, task.id, &Change::Continue).await;
+                project.change(task.id, Change::Continue).await;
             }
         }
         project.stir();

@@ -11,8 +11,6 @@ use crate::{
     task::{Spent, TaskId, Timestamp},
 };
 
-const MILLIS_OF_A_DAY: i64 = 86_400_000;
-
 /// More than anything can be, and so little that the sums of half a million of them are numbers of `SQLite`'s.
 const MOST: Spent = Spent { tokens: 1 << 44, cost: 1 << 44, millis: 1 << 44, tool_calls: 1 << 44, tasks: 1 << 44 };
 
@@ -83,17 +81,13 @@ pub(super) const SQL: [&str; 16] = [
     FIRST,
 ];
 
-fn day(at: Timestamp) -> String {
-    at.0.div_euclid(MILLIS_OF_A_DAY).to_string()
-}
-
 fn spent_in(row: &Row<'_>) -> rusqlite::Result<Spent> {
     let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
     Ok(Spent { tokens: number(0)?, cost: number(1)?, millis: number(2)?, tool_calls: number(3)?, tasks: number(4)? })
 }
 
 pub(super) fn charge(tx: &Transaction<'_>, charges: &[Charge], now: Timestamp) -> Result<(), StoreError> {
-    let today = day(now);
+    let today = now.day().to_string();
     for Charge { task, item, spent } in charges {
         let found = tx.prepare_cached(TASK)?.query_row([task.to_string()], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?))
@@ -140,7 +134,9 @@ pub(super) fn spent(conn: &Connection, account: &Account) -> Result<Spent, Store
         Account::Mission(id) => {
             conn.prepare_cached(SPENT)?.query_row(("mission", id.to_string()), spent_in).optional()?
         }
-        Account::Day(at) => conn.prepare_cached(SPENT)?.query_row(("day", day(*at)), spent_in).optional()?,
+        Account::Day(at) => {
+            conn.prepare_cached(SPENT)?.query_row(("day", at.day().to_string()), spent_in).optional()?
+        }
     };
     Ok(spent.unwrap_or_default())
 }
