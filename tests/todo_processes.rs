@@ -19,7 +19,7 @@ use std::{
 
 use sortie::{
     clock::Clock,
-    store::{Durability, Home, SqliteStore, Todos},
+    store::{Durability, Home, Snapshot, SqliteStore, Todos},
     sys::SystemClock,
     task::ProjectKey,
     todo::{
@@ -158,6 +158,7 @@ fn eight_processes_and_a_person_lose_nothing() {
     let document = Document::parse(&head.text);
     assert_eq!(fs::read_to_string(&hand.path).unwrap(), head.text.as_ref());
     // Every update of every process.
+    assert_eq!(taken_back(&mut hand.store, head.rev), [""; 0]);
     for n in 0..WORKERS {
         assert_eq!(counter(&document, &format!("own{n}")), updates / 2);
     }
@@ -211,6 +212,30 @@ impl Hand {
         fs::write(&hand.path, text).unwrap();
         hand
     }
+}
+
+/// The revisions after which a counter is not what it was or one more, with what they and those before them say of it.
+fn taken_back(store: &mut SqliteStore, head: u64) -> Vec<String> {
+    let mut found = Vec::new();
+    let ids: Vec<_> =
+        (0..SHARED).map(|n| format!("shared{n}")).chain((0..WORKERS).map(|n| format!("own{n}"))).collect();
+    let mut before: Option<Snapshot> = None;
+    for revision in store.todo_history(&project(), None, u32::MAX).unwrap().into_iter().rev() {
+        let Ok(now) = store.todo(&project(), Some(revision.rev)) else { continue };
+        if let Some(before) = &before {
+            let (old, new) = (Document::parse(&before.text), Document::parse(&now.text));
+            for id in &ids {
+                if counter(&new, id).wrapping_sub(counter(&old, id)) > 1 {
+                    found.push(format!(
+                        "{id} in {} of {head} by {}: {}\n{}\n--- was\n{}",
+                        revision.rev, revision.author, revision.operations, now.text, before.text
+                    ));
+                }
+            }
+        }
+        before = Some(now);
+    }
+    found
 }
 
 /// The file that they begin with.

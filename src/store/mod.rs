@@ -33,7 +33,9 @@ pub use prompts::{ANSWERED_PROMPTS, Answered, NewPrompt, PromptRow, Prompts};
 pub use report::{Report, ReportId, Via};
 pub use spending::{Account, Born, Brood, Charge, Lineage, Spending};
 pub use sqlite::{Durability, SqliteStore};
-pub use todo::{Known, Revision, Snapshot, TODO_TEXTS, TodoCommit, TodoFile, TodoStep, Todos, todo_hash};
+pub use todo::{
+    Known, Revision, Snapshot, TODO_EDITS, TODO_TEXTS, TodoCommit, TodoEdit, TodoFile, TodoStep, Todos, todo_hash,
+};
 pub use turn::Turn;
 pub use watch::Watcher;
 

@@ -83,6 +83,20 @@ pub struct TodoFile {
     pub next: Option<Known>,
 }
 
+/// A text of the file that somebody else wrote.
+#[derive(Debug, Clone, Copy)]
+pub struct TodoEdit<'a> {
+    /// The file.
+    pub path: &'a str,
+    /// [`todo_hash`] of the text.
+    pub hash: &'a str,
+    /// The text.
+    pub text: &'a str,
+}
+
+/// How many texts of a project's file are kept that were taken in without being what a revision holds.
+pub const TODO_EDITS: u32 = 16;
+
 /// The hash that names a text: SHA-256 in lower-case hexadecimal digits.
 #[must_use]
 pub fn todo_hash(text: &[u8]) -> String {
@@ -138,18 +152,24 @@ pub trait Todos {
     fn todo_with_hash(&mut self, project: &ProjectKey, hash: &str) -> Result<Option<u64>, StoreError>;
 
     /// Makes a change of the head while nobody else can write, so that it is on top of the head for sure. `edit` sees
-    /// the head and answers with the commit, or with nothing to leave it. With `file`, the path and hash of a text that
-    /// the commit takes in, that text is noted in the same transaction as shown, so that nothing takes it in again.
+    /// the head and answers with the commit, or with nothing to leave it. A text of the file that the commit takes in is
+    /// noted in the same transaction as shown, so that nothing takes it in again, and kept unless it is the revision's.
     ///
     /// # Errors
     /// [`StoreError`].
     fn edit_todo(
         &mut self,
         project: &ProjectKey,
-        file: Option<(&str, &str)>,
+        taken: Option<TodoEdit<'_>>,
         edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
         now: Timestamp,
     ) -> Result<Option<Revision>, StoreError>;
+
+    /// The last [`TODO_EDITS`] texts that were taken in and are not what their revision holds, each with that revision.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn todo_edits(&mut self, project: &ProjectKey) -> Result<Vec<(u64, String)>, StoreError>;
 
     /// What the project's file at `path` is known to hold.
     ///

@@ -15,7 +15,7 @@ use crate::{
     store::{
         Account, Answered, Born, Brood, Changed, Charge, Durability, Filter, JournalRow, Lineage, MissionFilter,
         MissionRow, MissionStep, Missions, NewPrompt, PromptRow, Prompts, Report, ReportId, Revision, Snapshot,
-        Spending, SqliteStore, Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos, Via,
+        Spending, SqliteStore, Store, StoreError, TodoCommit, TodoEdit, TodoFile, TodoStep, Todos, Via,
     },
     task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, Spent, StateName, Task, TaskId, Timestamp},
 };
@@ -230,12 +230,15 @@ impl Todos for Refuses {
     fn edit_todo(
         &mut self,
         project: &ProjectKey,
-        file: Option<(&str, &str)>,
+        taken: Option<TodoEdit<'_>>,
         edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
         now: Timestamp,
     ) -> Result<Option<Revision>, StoreError> {
         self.refuse("todo")?;
-        self.inner.edit_todo(project, file, edit, now)
+        self.inner.edit_todo(project, taken, edit, now)
+    }
+    fn todo_edits(&mut self, project: &ProjectKey) -> Result<Vec<(u64, String)>, StoreError> {
+        self.inner.todo_edits(project)
     }
     fn todo_with_hash(&mut self, project: &ProjectKey, hash: &str) -> Result<Option<u64>, StoreError> {
         self.inner.todo_with_hash(project, hash)

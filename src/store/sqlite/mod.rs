@@ -30,8 +30,8 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
     Account, Born, Brood, Changed, Charge, Filter, JournalRow, Lineage, MissionFilter, MissionRow, MissionStep,
-    Missions, Report, ReportId, Revision, Snapshot, Spending, Store, StoreError, TodoCommit, TodoFile, TodoStep, Todos,
-    Via,
+    Missions, Report, ReportId, Revision, Snapshot, Spending, Store, StoreError, TodoCommit, TodoEdit, TodoFile,
+    TodoStep, Todos, Via,
 };
 use crate::task::{
     Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, Spent, StateName, Task, TaskId, Timestamp,
@@ -294,11 +294,15 @@ impl Todos for SqliteStore {
     fn edit_todo(
         &mut self,
         project: &ProjectKey,
-        file: Option<(&str, &str)>,
+        taken: Option<TodoEdit<'_>>,
         edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
         now: Timestamp,
     ) -> Result<Option<Revision>, StoreError> {
-        self.write(|tx| todo::edit(tx, project, file, edit, now, &self.recent))
+        self.write(|tx| todo::edit(tx, project, taken, edit, now, &self.recent))
+    }
+
+    fn todo_edits(&mut self, project: &ProjectKey) -> Result<Vec<(u64, String)>, StoreError> {
+        self.read(|conn| todo::edits(conn, project))
     }
 
     fn todo_file(&mut self, project: &ProjectKey, path: &str) -> Result<TodoFile, StoreError> {

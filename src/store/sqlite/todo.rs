@@ -15,7 +15,10 @@ use super::{
     todo_text::{Delta, pack, unpack},
 };
 use crate::{
-    store::{Known, Revision, Snapshot, StoreError, TODO_TEXTS, TodoCommit, TodoFile, TodoStep, todo_hash},
+    store::{
+        Known, Revision, Snapshot, StoreError, TODO_EDITS, TODO_TEXTS, TodoCommit, TodoEdit, TodoFile, TodoStep,
+        todo_hash,
+    },
     task::{ProjectKey, Timestamp},
 };
 
@@ -39,11 +42,14 @@ const WITH_HASH: &str =
 const FILE: &str = "SELECT shown_rev, shown_hash, next_rev, next_hash FROM todo_files WHERE project = ?1 AND path = ?2";
 const SET_FILE: &str = "INSERT OR REPLACE INTO todo_files (project, path, shown_rev, shown_hash, next_rev, next_hash) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-
+const EDITS: &str = "SELECT rev, body FROM todo_edits WHERE project = ?1 ORDER BY rev";
+const KEEP_EDIT: &str = "INSERT OR IGNORE INTO todo_edits (project, rev, hash, body) VALUES (?1, ?2, ?3, ?4)";
+const FORGET_EDITS: &str = "DELETE FROM todo_edits WHERE project = ?1 AND rev < \
+    (SELECT rev FROM todo_edits WHERE project = ?1 ORDER BY rev DESC LIMIT 1 OFFSET ?2)";
 const UNSET_FILE: &str = "DELETE FROM todo_files WHERE project = ?1 AND path = ?2";
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 14] = [
+pub(super) const SQL: [&str; 17] = [
     HEAD,
     REVISION,
     TEXTS,
@@ -58,6 +64,9 @@ pub(super) const SQL: [&str; 14] = [
     FILE,
     SET_FILE,
     UNSET_FILE,
+    EDITS,
+    KEEP_EDIT,
+    FORGET_EDITS,
 ];
 
 /// How texts are kept.
@@ -233,7 +242,7 @@ pub(super) fn commit_within(
 pub(super) fn edit(
     tx: &Transaction<'_>,
     project: &ProjectKey,
-    file: Option<(&str, &str)>,
+    taken: Option<TodoEdit<'_>>,
     edit: &mut dyn FnMut(&Snapshot) -> Option<TodoCommit>,
     now: Timestamp,
     recent: &Recent,
@@ -241,12 +250,39 @@ pub(super) fn edit(
     let row = project_row(tx, project)?;
     let head = text(tx, row, head(tx, row)?, recent)?;
     let revision = edit(&head).map(|made| commit(tx, &made, now, recent)).transpose()?;
-    if let Some((path, hash)) = file {
-        let rev = revision.as_ref().map_or(head.rev, |revision| revision.rev);
+    if let Some(TodoEdit { path, hash, text }) = taken {
+        let (rev, own) = revision.as_ref().map_or((head.rev, &head.hash), |revision| (revision.rev, &revision.hash));
         let shown = Some(Known { rev, hash: hash.to_owned() });
         set_file(tx, project, path, &TodoFile { shown, next: None })?;
+        if own != hash {
+            keep_edit(tx, row, rev, hash, text)?;
+        }
     }
     Ok(revision)
+}
+
+fn keep_edit(conn: &Connection, project: i64, rev: u64, hash: &str, text: &str) -> Result<(), StoreError> {
+    let packed = packed(text.as_bytes())?;
+    conn.prepare_cached(KEEP_EDIT)?.execute((project, integer(rev), hash, packed))?;
+    conn.prepare_cached(FORGET_EDITS)?.execute((project, TODO_EDITS - 1))?;
+    Ok(())
+}
+
+pub(super) fn edits(conn: &Connection, project: &ProjectKey) -> Result<Vec<(u64, String)>, StoreError> {
+    let Some(project) = project_id(conn, project)? else { return Ok(Vec::new()) };
+    let mut statement = conn.prepare_cached(EDITS)?;
+    let mut rows = statement.query([project])?;
+    let mut edits = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (rev, body): (_, Vec<u8>) = (number(row, 0)?, row.get(1)?);
+        let corrupt = |_| StoreError::CorruptTodo { rev, reason: "the edit that it took in cannot be unpacked".into() };
+        edits.push((rev, unpack(&body).map_err(corrupt)?));
+    }
+    Ok(edits)
+}
+
+fn packed(text: &[u8]) -> Result<Vec<u8>, StoreError> {
+    pack(text).map_err(|error| StoreError::Internal(error.to_string()))
 }
 
 /// Packs a whole text that is no longer the base of the head.
@@ -255,8 +291,7 @@ fn retire(conn: &Connection, project: i64, rev: u64) -> Result<(), StoreError> {
     let whole =
         statement.query_row((project, integer(rev)), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
     let Some((seq, body)) = whole.optional()? else { return Ok(()) };
-    let packed = pack(&body).map_err(|error| StoreError::Internal(error.to_string()))?;
-    conn.prepare_cached(PACK)?.execute((seq, packed))?;
+    conn.prepare_cached(PACK)?.execute((seq, packed(&body)?))?;
     Ok(())
 }
 

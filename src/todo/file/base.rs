@@ -1,10 +1,11 @@
 //! From which revision an edit was made: the base of its merge.
 //!
 //! An editor or a script that saves a buffer of some minutes ago must not undo what happened since. So the base is not
-//! simply what was shown last, but, of the revisions that were the head lately, the one that the text is nearest to:
-//! the one from which the fewest lines differ, and the latest of those.
+//! simply what was shown last, but, of the texts that the file had lately, the one that the text is nearest to: the one
+//! from which the fewest lines differ, and the latest of those. These are the revisions that were the head, and what
+//! somebody else wrote and was merged into a revision without being shown as such.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::projector::Access;
 use crate::{
@@ -14,6 +15,21 @@ use crate::{
 
 /// How old a buffer may be that is saved.
 const LATELY: Duration = Duration::from_secs(600);
+
+/// What an edit was made from.
+#[derive(Debug)]
+pub struct Base {
+    /// The text.
+    pub text: Arc<str>,
+    /// Of somebody else's text, the revision that took it in: what got an id in it has none in the text.
+    pub taken: Option<Snapshot>,
+}
+
+impl From<Snapshot> for Base {
+    fn from(revision: Snapshot) -> Self {
+        Self { text: revision.text, taken: None }
+    }
+}
 
 /// Finds the base of `text`, the content of a file of which `file` is known.
 ///
@@ -25,7 +41,7 @@ pub fn find(
     text: &str,
     file: &TodoFile,
     now: Timestamp,
-) -> Result<Snapshot, StoreError> {
+) -> Result<Base, StoreError> {
     let since = Timestamp(now.0.saturating_sub(i64::try_from(LATELY.as_millis()).unwrap_or(i64::MAX)));
     let known: Vec<u64> = [&file.shown, &file.next].into_iter().flatten().map(|known| known.rev).collect();
     let (project, lines) = (project.clone(), Lines::of(text));
@@ -39,6 +55,8 @@ pub fn find(
                 Err(error) => return Err(error),
             }
         }
+        let edits = store.todo_edits(&project)?;
+        let edited: Vec<_> = edits.iter().map(|(_, text)| lines.distance(text)).collect();
         let mut walk = lines;
         store.scan_todo(&project, since, &mut |rev, step| {
             match step {
@@ -52,7 +70,17 @@ pub fn find(
             }
             best.offer(walk.distance, rev);
         })?;
-        store.todo(&project, best.0.map(|(_, rev)| rev))
+        // What somebody wrote before is the nearer of two that are as near: saving it again takes nothing back.
+        let edit = edited.into_iter().zip(edits).rev().min_by_key(|(distance, _)| *distance);
+        if let Some((_, (rev, text))) = edit.filter(|(distance, _)| best.0.is_none_or(|(least, _)| *distance <= least))
+        {
+            match store.todo(&project, Some(rev)) {
+                Ok(revision) => return Ok(Base { text: text.into(), taken: Some(revision) }),
+                Err(StoreError::NoSuchRevision { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        store.todo(&project, best.0.map(|(_, rev)| rev)).map(Base::from)
     })
 }
 

@@ -5,9 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{base, projector::Access};
+use super::{
+    base::{self, Base},
+    projector::Access,
+};
 use crate::{
-    store::{Revision, Snapshot, StoreError, TodoCommit, TodoFile, todo_hash},
+    store::{Revision, Snapshot, StoreError, TodoCommit, TodoEdit, TodoFile, todo_hash},
     task::{ProjectKey, Timestamp},
     todo::{Document, ItemId, Operation, assign_ids, merge_keeping_both},
 };
@@ -80,12 +83,12 @@ pub fn take_in(access: &mut impl Access, edit: &Edit<'_>, now: Timestamp) -> Res
         return Ok(if head.text.trim().is_empty() { Taken::Nothing } else { Taken::Not(Accident::Empty) });
     }
     if let Some(base) = return_to(access, edit, &hash)? {
-        return commit(access, edit, base, hash, now);
+        return commit(access, edit, base.into(), &hash, now);
     }
     let base = base::find(access, edit.project, edit.text, edit.file, now)?;
     match truncated(&Document::parse(&base.text), &Document::parse(edit.text)) {
         Some(accident) => Ok(Taken::Not(accident)),
-        None => commit(access, edit, base, hash, now),
+        None => commit(access, edit, base, &hash, now),
     }
 }
 
@@ -121,12 +124,17 @@ fn truncated(base: &Document, theirs: &Document) -> Option<Accident> {
 fn commit(
     access: &mut impl Access,
     edit: &Edit<'_>,
-    base: Snapshot,
-    hash: String,
+    base: Base,
+    hash: &str,
     now: Timestamp,
 ) -> Result<Taken, StoreError> {
-    let (project, path) = (edit.project.clone(), edit.path.to_owned());
-    let (base, theirs) = (Document::of(base.text), Document::parse(edit.text));
+    let (project, path, hash, text) =
+        (edit.project.clone(), edit.path.to_owned(), hash.to_owned(), edit.text.to_owned());
+    let (Base { text: base, taken }, theirs) = (base, Document::parse(edit.text));
+    let base = match taken {
+        Some(revision) => recognise(&Document::of(base), &[&Document::of(revision.text)]),
+        None => Document::of(base),
+    };
     let revision = access.with(move |store| {
         let mut merge = |head: &Snapshot| {
             let ours = Document::of(Arc::clone(&head.text));
@@ -144,7 +152,7 @@ fn commit(
                 operations: serde_json::to_string(&operations).ok()?,
             })
         };
-        store.edit_todo(&project, Some((path.as_str(), hash.as_str())), &mut merge, now)
+        store.edit_todo(&project, Some(TodoEdit { path: &path, hash: &hash, text: &text }), &mut merge, now)
     })?;
     Ok(revision.map_or(Taken::Nothing, Taken::In))
 }

@@ -8,7 +8,8 @@ use super::store;
 use crate::{
     fault::Code,
     store::{
-        Durability, Home, Known, Revision, Snapshot, SqliteStore, StoreError, TodoCommit, TodoFile, TodoStep, Todos,
+        Durability, Home, Known, Revision, Snapshot, SqliteStore, StoreError, TODO_EDITS, TodoCommit, TodoEdit,
+        TodoFile, TodoStep, Todos,
         fixture::project,
         sqlite::todo::{self, LIMITS, Limits, commit, commit_within, read, with_hash},
         sqlite::todo_recent::Recent,
@@ -174,8 +175,9 @@ fn what_a_file_is_known_to_hold_is_kept_for_each_path() {
 fn an_edit_sees_the_head_and_is_committed_together_with_what_the_file_holds() {
     let (_dir, mut store) = store();
     let seen = todo_hash(b"seen");
+    let taken = |path| TodoEdit { path, hash: &seen, text: "seen" };
     let mut add = |head: &Snapshot| Some(change(head.rev, &format!("{}more\n", head.text)));
-    let revision = store.edit_todo(&project(), Some(("a", &seen)), &mut add, Timestamp(1)).unwrap().unwrap();
+    let revision = store.edit_todo(&project(), Some(taken("a")), &mut add, Timestamp(1)).unwrap().unwrap();
     assert_eq!((revision.rev, revision.parent), (1, 0));
     let file = |rev| TodoFile { shown: Some(Known { rev, hash: seen.clone() }), next: None };
     assert_eq!(store.todo_file(&project(), "a").unwrap(), file(1));
@@ -183,12 +185,33 @@ fn an_edit_sees_the_head_and_is_committed_together_with_what_the_file_holds() {
     assert_eq!(store.todo(&project(), None).unwrap().text.as_ref(), "more\nmore\n");
     assert_eq!(store.todo_file(&project(), "a").unwrap(), file(1));
     // Nothing to change: the text in the file is known all the same.
-    assert!(store.edit_todo(&project(), Some(("a", &seen)), &mut |_| None, Timestamp(1)).unwrap().is_none());
+    assert!(store.edit_todo(&project(), Some(taken("a")), &mut |_| None, Timestamp(1)).unwrap().is_none());
     assert_eq!((store.todo(&project(), None).unwrap().rev, store.todo_file(&project(), "a").unwrap()), (2, file(2)));
     // A parent that is not the head is a mistake of the caller's, and leaves no trace.
-    let stale = store.edit_todo(&project(), Some(("b", &seen)), &mut |_| Some(change(0, "x")), Timestamp(1));
+    let stale = store.edit_todo(&project(), Some(taken("b")), &mut |_| Some(change(0, "x")), Timestamp(1));
     assert!(matches!(stale, Err(StoreError::TodoMoved { parent: 0, head: 2 })));
     assert_eq!(store.todo_file(&project(), "b").unwrap(), TodoFile::default());
+}
+
+#[test]
+fn the_last_texts_that_were_taken_in_and_are_no_revision_are_kept() {
+    let (_dir, mut store) = store();
+    let mut take_in = |text: &str, makes: Option<&str>| {
+        let hash = todo_hash(text.as_bytes());
+        let taken = TodoEdit { path: "a", hash: &hash, text };
+        let mut edit = |head: &Snapshot| makes.map(|made| change(head.rev, made));
+        store.edit_todo(&project(), Some(taken), &mut edit, Timestamp(1)).unwrap();
+        store.todo_edits(&project()).unwrap()
+    };
+    assert_eq!(take_in("one", Some("one")), []);
+    assert_eq!(take_in("old", None), [(1, "old".to_owned())]);
+    assert_eq!(take_in("two", Some("one and two")), [(1, "old".to_owned()), (2, "two".to_owned())]);
+    let mut kept = Vec::new();
+    for n in 0..TODO_EDITS {
+        kept = take_in(&n.to_string(), Some(&format!("with {n}")));
+    }
+    assert_eq!((kept.len(), &kept[0]), (TODO_EDITS as usize, &(3, "0".to_owned())));
+    assert_eq!(store.todo_edits(&ProjectKey::new("/other")).unwrap(), []);
 }
 
 #[derive(Debug, Clone)]

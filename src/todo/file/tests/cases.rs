@@ -108,6 +108,27 @@ fn a_stale_buffer_does_not_undo_what_others_did() {
 }
 
 #[test]
+fn a_buffer_that_was_never_shown_as_it_is_does_not_undo_what_others_did() {
+    let mut bench = Bench::new();
+    bench.commit_and_show(FOUR);
+    let done = FOUR.replace("[ ] t1", "[x] t1");
+    bench.commit(&done);
+    // While the file is not replaced, every edit is made from the one before it.
+    let (mut buffer, mut added) = (FOUR.to_owned(), String::new());
+    for n in 5..12 {
+        buffer.push_str(&format!("- [ ] item {n}\n"));
+        added.push_str(&format!("- [ ] t{n}: item {n}\n"));
+        bench.write(&buffer);
+        bench.settle_unshown();
+        assert_eq!(bench.head().1, format!("{done}{added}"));
+    }
+    // What was written by hand, and has got its id in the store only, is deleted by hand.
+    bench.write(buffer.replace("- [ ] item 7\n", ""));
+    bench.settle();
+    assert_eq!(bench.text(), format!("{done}{added}").replace("- [ ] t7: item 7\n", ""));
+}
+
+#[test]
 fn among_many_revisions_the_nearest_is_found() {
     let mut bench = Bench::new();
     let text = |done: usize| -> String {

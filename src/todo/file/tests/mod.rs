@@ -92,6 +92,18 @@ impl Bench {
         panic!("it does not settle");
     }
 
+    /// Rounds that may not show, until nothing is to come but that.
+    fn settle_unshown(&mut self) {
+        for _ in 0..100 {
+            let round = self.projector.round(&mut self.store, &self.clock, self.now, false).unwrap();
+            match round.wait {
+                Some(wait) => self.pass(wait),
+                None => return,
+            }
+        }
+        panic!("it does not settle");
+    }
+
     fn head(&mut self) -> (u64, String) {
         let head = self.store.todo(&project(), None).unwrap();
         (head.rev, head.text.to_string())

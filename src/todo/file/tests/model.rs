@@ -17,7 +17,8 @@ enum Op {
     /// An agent sets an item's status.
     Agent { item: usize, status: usize },
     /// A person adds a line to a buffer that was read so many looks ago, and saves it.
-    Hand { ago: usize, top: bool },
+    /// What was saved before is taken in then, and shown or not.
+    Hand { ago: usize, top: bool, shown: bool },
     /// A process looks at the file once, perhaps without the right to show.
     Look { may_show: bool },
     /// Time passes.
@@ -31,7 +32,7 @@ enum Op {
 fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..ITEMS, 0..Status::ALL.len()).prop_map(|(item, status)| Op::Agent { item, status }),
-        3 => (0_usize..12, any::<bool>()).prop_map(|(ago, top)| Op::Hand { ago, top }),
+        3 => (0_usize..12, any::<bool>(), any::<bool>()).prop_map(|(ago, top, shown)| Op::Hand { ago, top, shown }),
         4 => any::<bool>().prop_map(|may_show| Op::Look { may_show }),
         2 => (1_u64..400).prop_map(|millis| Op::Pass { millis }),
         1 => Just(Op::Crash),
@@ -72,10 +73,14 @@ proptest! {
                     board::commit(&mut bench.store, &super::project(), "agent", None, &[operation], now).unwrap();
                     states.insert(id, status);
                 }
-                Op::Hand { ago, top } => {
+                Op::Hand { ago, top, shown } => {
                     // A person's own buffers would overwrite each other, and that is theirs to do: the edit before is
                     // taken in first.
-                    bench.settle();
+                    if shown || !bench.path().exists() {
+                        bench.settle();
+                    } else {
+                        bench.settle_unshown();
+                    }
                     buffers.push(bench.text());
                     let buffer = &buffers[buffers.len().saturating_sub(ago + 1)];
                     let text = with_line(buffer, &format!("- [ ] by hand {hands};"), top);
