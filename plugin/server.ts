@@ -12,6 +12,8 @@ type Attachment = InstanceType<Native["SortieAttachment"]>;
 
 const HELLO = Symbol.for("opencode-sortie.loaded");
 const TOAST_PAUSE_MS = 1500;
+/** The host tells of every piece of an answer; as signs of life a few are enough. */
+const SIGN_OF_LIFE_MS = 5_000;
 
 /** One event stream for all directories of this process. */
 let stream: EventStream | undefined;
@@ -93,6 +95,20 @@ function overlaid<T extends object>(ours: Record<string, T>, users: Record<strin
   return merged;
 }
 
+/** Whether a piece of an answer is the first of its session for a while. */
+function signsOfLife(): (event: { type: string; properties?: unknown }) => boolean {
+  let seen = new Set<unknown>();
+  let since = 0;
+  return ({ properties }) => {
+    const session = isRecord(properties) ? properties["sessionID"] : undefined;
+    const now = performance.now();
+    if (now - since > SIGN_OF_LIFE_MS) [seen, since] = [new Set(), now];
+    if (seen.has(session)) return false;
+    seen.add(session);
+    return true;
+  };
+}
+
 /** The root of the checkout, or the directory where there is none. OpenCode's project would be that of any clone. */
 function rootOf(input: PluginInput): string {
   const root = input.worktree;
@@ -121,6 +137,7 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
   events.add(host);
   attachment.hearDirectly();
   const wanted = new Set(native.wantedEvents());
+  const isSign = signsOfLife();
   // Asking the host before its plugins are loaded would never be answered.
   setTimeout(() => void attachment.start().catch(() => undefined), 0);
 
@@ -141,7 +158,9 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
 
     // Of this directory only, and some milliseconds sooner than the stream, which is left for the others.
     event: async ({ event }) => {
-      if (wanted.has(event.type)) attachment.event(JSON.stringify(event));
+      const type: string = event.type;
+      if (!wanted.has(type) || (type === "message.part.delta" && !isSign(event))) return;
+      attachment.event(JSON.stringify(event));
     },
 
     config: async (config) => {

@@ -116,7 +116,7 @@ fn writer() {
         change(&mut store, n, &Change::BindSession { session: format!("ses_{n}") });
         let failure = Failure { kind: FailureKind::Error, class: ErrorClass::Network, message: "cut".into() };
         if n % 4 == 0 {
-            let retry = Some(Retry { at: NOW, same_session: true });
+            let retry = Some(Retry::plain(NOW, true));
             change(&mut store, n, &Change::Fail { failure: failure.clone(), retry });
             claim(&mut store);
         }

@@ -169,7 +169,7 @@ fn fill(store: &mut SqliteStore) {
     let outcome = Outcome { text: "done".into(), usage: Usage { cost: 0.5, ..Usage::default() } };
     change(store, 2, &Change::Complete, Some(&outcome));
     change(store, 3, &Change::Interrupt, None);
-    let retry = sortie::task::Retry { at: Timestamp(99), same_session: true };
+    let retry = sortie::task::Retry::plain(Timestamp(99), true);
     change(store, 4, &Change::Fail { failure, retry: Some(retry) }, None);
     let via = sortie::store::Via::Message { message: "msg_r".into(), part: "prt_r".into() };
     store.open_report(&project(), instance(1), "ses_parent", Some(&[id(2)]), &via, 9, now).unwrap().unwrap();
@@ -187,7 +187,10 @@ fn a_database_of_the_first_version_is_read_for_ever() {
     let mut new = open(&home).unwrap();
     fill(&mut new);
     let all = Filter::default();
-    assert_eq!(old.tasks(&project(), &all).unwrap(), new.tasks(&project(), &all).unwrap());
+    let mut as_new = new.tasks(&project(), &all).unwrap();
+    // It did not know yet what a task remembers of its failed attempts.
+    as_new.iter_mut().for_each(|task| task.recovery = sortie::task::Recovery::default());
+    assert_eq!(old.tasks(&project(), &all).unwrap(), as_new);
     assert_eq!(old.journal(&project(), 0, 99).unwrap(), new.journal(&project(), 0, 99).unwrap());
     assert_eq!(old.outcome(id(2)).unwrap(), new.outcome(id(2)).unwrap());
     assert_eq!(old.open_reports(&project(), instance(1)).unwrap(), new.open_reports(&project(), instance(1)).unwrap());

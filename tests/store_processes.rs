@@ -136,7 +136,7 @@ fn work(store: &mut SqliteStore, me: InstanceId, task: &Task) {
     }
     let digit = task.id.to_string().bytes().last().unwrap() % 5;
     let failure = Failure { kind: FailureKind::Error, class: ErrorClass::Network, message: "cut".into() };
-    let retry = (task.attempt == 1).then_some(Retry { at: NOW, same_session: task.fence.0.is_multiple_of(2) });
+    let retry = (task.attempt == 1).then_some(Retry::plain(NOW, task.fence.0.is_multiple_of(2)));
     match digit {
         0 => change(&Change::Fail { failure, retry }),
         _ => change(&Change::Complete),

@@ -43,6 +43,7 @@ pub fn take(project: &Arc<Project>, directory: Option<&str>, event: &Event) {
         Event::PartUpdated(part) => {
             project.signal(session, || Signal::Part(part.clone()));
         }
+        Event::Delta { .. } => project.moves(session),
         Event::PermissionAsked(request) => {
             asked(project, directory, Request::Permission(request.clone()));
         }

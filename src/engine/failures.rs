@@ -1,5 +1,8 @@
 //! What went wrong, sorted for the retry rule.
 
+use std::time::Duration;
+
+use super::guards::UNREADABLE;
 use crate::{
     opencode::{ClientError, ProviderError},
     task::{ErrorClass, Failure, FailureKind},
@@ -49,8 +52,52 @@ pub fn endless(answers: u32) -> Failure {
 /// The agent finished without a word.
 #[must_use]
 pub fn no_output(finish: &str) -> Failure {
-    let class = if finish == "length" { ErrorClass::TooLarge } else { ErrorClass::NoOutput };
-    error(class, format!("the agent finished ({finish}) without any text"))
+    error(ErrorClass::NoOutput, format!("the agent finished ({finish}) without any text"))
+}
+
+/// The agent was cut off.
+#[must_use]
+pub fn cut_off() -> Failure {
+    error(ErrorClass::OutputLimit, "the answer was cut off by the model's output limit")
+}
+
+/// The host ended the turn after a tool that failed.
+#[must_use]
+pub fn tool_crash(what: &str) -> Failure {
+    let message = format!("the host ended its turn after a tool failed: {}", super::handoff::cut(what, 1_000));
+    error(ErrorClass::ToolCrash, message)
+}
+
+/// Nothing was heard of the run for so long.
+#[must_use]
+pub fn stalled(silent: Duration, in_tool: bool) -> Failure {
+    let of = if in_tool { "of the tool at work" } else { "of its session" };
+    let message = format!("nothing was heard {of} for {} s, also after a nudge", silent.as_secs());
+    Failure { kind: FailureKind::Stalled, class: ErrorClass::Stall, message }
+}
+
+/// The run goes round in a circle.
+#[must_use]
+pub fn looped(tool: &str, times: u32) -> Failure {
+    let message = if tool == UNREADABLE {
+        format!("it called tools {times} times in a row in a form that OpenCode could not read")
+    } else {
+        format!("it called `{}` {times} times in a row with the same result", super::handoff::cut(tool, 100))
+    };
+    Failure { kind: FailureKind::Stalled, class: ErrorClass::Loop, message }
+}
+
+/// The host waits for its provider longer than it takes another model to begin.
+#[must_use]
+pub fn parked(wait: Duration, message: &str) -> Failure {
+    let message = super::handoff::cut(message, 1_000);
+    error(ErrorClass::RateLimit, format!("OpenCode would wait {} s for its provider: {message}", wait.as_secs()))
+}
+
+/// A model of the agent's chain is not one that the host can use.
+#[must_use]
+pub fn bad_fallback(message: String) -> Failure {
+    error(ErrorClass::Invalid, message)
 }
 
 /// The run took too long.
@@ -70,12 +117,17 @@ pub fn panicked() -> Failure {
 pub fn of_provider(found: &ProviderError) -> Failure {
     let class = match (found.name.as_str(), found.status_code) {
         ("ProviderAuthError", _) | (_, Some(401 | 403)) => ErrorClass::Auth,
-        ("MessageOutputLengthError" | "ContextOverflowError", _) | (_, Some(413)) => ErrorClass::TooLarge,
+        ("ContextOverflowError", _) | (_, Some(413)) => ErrorClass::ContextOverflow,
+        ("MessageOutputLengthError", _) => ErrorClass::OutputLimit,
+        ("ContentFilterError", _) => ErrorClass::Refused,
         ("MessageAbortedError", _) => ErrorClass::Aborted,
+        (_, Some(402)) => ErrorClass::Quota,
+        (_, Some(429)) if is_spent(found) => ErrorClass::Quota,
         (_, Some(429)) => ErrorClass::RateLimit,
         (_, Some(408)) => ErrorClass::Network,
         (_, Some(500..=599)) => ErrorClass::Provider,
         (_, Some(400..=499)) => ErrorClass::Invalid,
+        (name, None) if is_unreadable(name, &found.message) => ErrorClass::Parse,
         _ if found.is_retryable || broken_connection(&found.message) => ErrorClass::Network,
         _ => ErrorClass::Unknown,
     };
@@ -95,6 +147,23 @@ pub fn of_host(found: &ClientError) -> Failure {
         ErrorClass::Invalid
     };
     error(class, found.to_string())
+}
+
+/// Whether the account has nothing left: patience would not help. Providers say so with the status of a rate limit.
+fn is_spent(found: &ProviderError) -> bool {
+    const WORDS: [&str; 3] = ["insufficient_quota", "billing_hard_limit", "credit balance"];
+    let said = [Some(found.message.as_str()), found.response_body.as_deref()];
+    let said = said.into_iter().flatten().collect::<String>().to_ascii_lowercase();
+    WORDS.iter().any(|word| said.contains(word))
+}
+
+/// Whether an answer of the provider's could not be read. The host passes on the names and the words of the library that
+/// read it.
+fn is_unreadable(name: &str, message: &str) -> bool {
+    const WORDS: [&str; 5] = ["json pars", "invalid json", "type validation failed", "unexpected token", "parse error"];
+    let message = message.to_ascii_lowercase();
+    ["AI_JSONParseError", "AI_TypeValidationError", "AI_InvalidResponseDataError"].contains(&name)
+        || WORDS.iter().any(|word| message.contains(word))
 }
 
 /// The host wraps what breaks below HTTP into errors that have no status, only words.
@@ -128,11 +197,16 @@ mod tests {
             ("APIError", Some(529), "overloaded", true, ErrorClass::Provider),
             ("APIError", Some(400), "bad", false, ErrorClass::Invalid),
             ("APIError", Some(401), "who", false, ErrorClass::Auth),
-            ("APIError", Some(413), "big", false, ErrorClass::TooLarge),
+            ("APIError", Some(413), "big", false, ErrorClass::ContextOverflow),
+            ("APIError", Some(402), "pay", false, ErrorClass::Quota),
+            ("APIError", Some(429), "insufficient_quota: pay", true, ErrorClass::Quota),
+            ("ContentFilterError", None, "blocked", false, ErrorClass::Refused),
+            ("UnknownError", None, "JSON parsing failed: Text: x.", false, ErrorClass::Parse),
+            ("AI_TypeValidationError", None, "", false, ErrorClass::Parse),
             ("APIError", None, "gone", true, ErrorClass::Network),
             ("ProviderAuthError", None, "key", false, ErrorClass::Auth),
-            ("MessageOutputLengthError", None, "", false, ErrorClass::TooLarge),
-            ("ContextOverflowError", None, "", false, ErrorClass::TooLarge),
+            ("MessageOutputLengthError", None, "", false, ErrorClass::OutputLimit),
+            ("ContextOverflowError", None, "", false, ErrorClass::ContextOverflow),
             ("MessageAbortedError", None, "", false, ErrorClass::Aborted),
             ("UnknownError", None, "The socket connection was closed unexpectedly", false, ErrorClass::Network),
             ("UnknownError", None, "undefined is not a function", false, ErrorClass::Unknown),

@@ -26,6 +26,7 @@ pub struct Glance {
     /// What there is of a result.
     pub partial: Option<Outcome>,
     heard: Instant,
+    moved: Instant,
 }
 
 /// The latest look.
@@ -41,6 +42,7 @@ impl Default for Live {
             asking: None,
             partial: None,
             heard: Instant::now(),
+            moved: Instant::now(),
         }))
     }
 }
@@ -54,7 +56,18 @@ impl Live {
 
     /// Changes what is shown.
     pub fn show(&self, change: impl FnOnce(&mut Glance)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut glance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = glance.waits();
+        change(&mut glance);
+        if waited && !glance.waits() {
+            // Whoever has just been answered begins to move now.
+            glance.moved = Instant::now();
+        }
+    }
+
+    /// Notes that the agent moves.
+    pub fn moves(&self) {
+        self.show(|glance| glance.moved = Instant::now());
     }
 
     /// Notes that an event was heard.
@@ -70,6 +83,18 @@ impl Live {
 }
 
 impl Glance {
+    /// How long the agent has not moved.
+    #[must_use]
+    pub fn still_for(&self) -> Duration {
+        self.moved.elapsed()
+    }
+
+    /// Whether it waits for a person, or for the host to try again.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.asking.is_some() || matches!(self.status, SessionStatus::Retry { .. })
+    }
+
     /// What the task waits for, in words, if the host said so.
     #[must_use]
     pub fn waiting(&self) -> Option<String> {

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::failures;
 use crate::{
-    opencode::{AssistantInfo, Message, MessageId, MessageInfo, Part, PartId, ProviderError, Session, SessionStatus},
+    opencode::{
+        AssistantInfo, Message, MessageId, MessageInfo, ModelRef, Part, PartId, ProviderError, Session, SessionStatus,
+    },
     task::{DiffSummary, Failure, Outcome, Tokens, Usage},
 };
 
@@ -75,6 +77,10 @@ struct Turn {
     texts: BTreeMap<PartId, String>,
     /// The call that the user refused, and how.
     refused: Option<String>,
+    /// The call that failed last, and how.
+    failed: Option<String>,
+    /// The calls at work.
+    running: BTreeSet<PartId>,
 }
 
 /// Follows one run.
@@ -82,7 +88,11 @@ struct Turn {
 pub struct Monitor {
     prompt: MessageId,
     last_user: MessageId,
+    /// The last answer of an earlier attempt: it was judged then.
+    judged: Option<MessageId>,
     turns: BTreeMap<MessageId, Turn>,
+    /// Prompts after the first: what they say is no answer.
+    prompts: BTreeSet<MessageId>,
     error: Option<ProviderError>,
     status: SessionStatus,
     diff: Option<DiffSummary>,
@@ -101,7 +111,9 @@ impl Monitor {
         Self {
             last_user: prompt.clone(),
             prompt,
+            judged: None,
             turns: BTreeMap::new(),
+            prompts: BTreeSet::new(),
             error: None,
             status: SessionStatus::Idle,
             diff: None,
@@ -127,6 +139,23 @@ impl Monitor {
         }
     }
 
+    /// Something is said in the session beside the prompt: what was answered before is no answer to it.
+    pub fn said(&mut self, message: &MessageId) {
+        self.turns.remove(message);
+        self.prompts.insert(message.clone());
+        if *message > self.last_user {
+            self.last_user = message.clone();
+        }
+    }
+
+    /// The run goes on after what was seen so far, none of which is its end any more.
+    pub fn judge(&mut self) {
+        let is_over = |turn: &Turn| turn.info.as_ref().is_some_and(|info| info.completed || info.error.is_some());
+        self.judged = self.turns.iter().rfind(|(_, turn)| is_over(turn)).map(|(id, _)| id.clone());
+        self.error = None;
+        self.quiet_polls = 0;
+    }
+
     /// Takes a signal in.
     pub fn hear(&mut self, signal: Signal) -> Heard {
         if !matches!(signal, Signal::Polled { .. }) {
@@ -142,6 +171,8 @@ impl Monitor {
                     reading => Heard::Over(reading),
                 };
             }
+            // What ended an earlier attempt may be told late.
+            Signal::Error(error) if self.was_judged(&error) => {}
             Signal::Error(error) => self.error = Some(error),
             Signal::Message(info) => {
                 if self.is_news(&info) {
@@ -185,7 +216,10 @@ impl Monitor {
             return match &self.error {
                 Some(error) if error.is_abort() => Reading::Aborted,
                 Some(error) => Reading::Failed(failures::of_provider(error)),
-                None if self.was_refused() => Reading::Failed(failures::denied(None)),
+                None if self.was_refused() => Reading::Failed(match self.failed_call() {
+                    Some(what) => failures::tool_crash(what),
+                    None => failures::denied(None),
+                }),
                 None => Reading::Failed(failures::no_answer()),
             };
         }
@@ -202,8 +236,9 @@ impl Monitor {
     /// if it dies in between, the end never comes, and a finished message of an idle session is all there will be.
     fn read(&self, idle: bool) -> Reading {
         // Ids ascend with time; an answer to an earlier prompt is no answer to the last one.
-        let Some(turn) = self.last_answer() else { return Reading::Open };
-        let Some(info) = &turn.info else { return Reading::Open };
+        let Some((id, turn)) = self.last_answer() else { return Reading::Open };
+        // A summary is the host's own, and somebody goes on from it.
+        let Some(info) = turn.info.as_ref().filter(|info| !info.summary) else { return Reading::Open };
         if let Some(error) = &info.error {
             return if error.is_abort() { Reading::Aborted } else { Reading::Failed(failures::of_provider(error)) };
         }
@@ -211,8 +246,9 @@ impl Monitor {
             None if info.completed => Reading::Aborted,
             None | Some("tool-calls" | "unknown") => Reading::Open,
             Some(_) if !info.completed && !idle => Reading::Open,
+            Some("length") => Reading::Failed(failures::cut_off()),
             Some(finish) => {
-                let text = turn.text();
+                let text = self.text(id);
                 if text.trim().is_empty() {
                     Reading::Failed(failures::no_output(finish))
                 } else {
@@ -223,28 +259,75 @@ impl Monitor {
     }
 
     /// The last answer after the last prompt.
-    fn last_answer(&self) -> Option<&Turn> {
-        self.turns.iter().next_back().filter(|(id, _)| **id > self.last_user).map(|(_, turn)| turn)
+    fn last_answer(&self) -> Option<(&MessageId, &Turn)> {
+        let (id, turn) = self.turns.iter().next_back()?;
+        (*id > self.last_user && Some(id) > self.judged.as_ref()).then_some((id, turn))
+    }
+
+    /// The text of an answer, with the pieces before it that were cut off by the output limit.
+    fn text(&self, answer: &MessageId) -> String {
+        let mut pieces = Vec::new();
+        for (id, turn) in self.turns.range(..=answer).rev() {
+            let text = turn.text();
+            if id == answer || turn.is_cut() {
+                pieces.push(text);
+            } else if !text.trim().is_empty() && !turn.is_summary() {
+                break;
+            }
+        }
+        pieces.reverse();
+        pieces.concat()
+    }
+
+    /// Whether a tool of the latest answer is at work.
+    #[must_use]
+    pub fn is_in_tool(&self) -> bool {
+        self.turns.values().next_back().is_some_and(|turn| !turn.running.is_empty())
+    }
+
+    /// The model that answered last.
+    #[must_use]
+    pub fn answered_by(&self) -> Option<&ModelRef> {
+        self.turns.values().rev().filter(|turn| !turn.is_summary()).find_map(|turn| turn.info.as_ref()?.model.as_ref())
+    }
+
+    /// A number that changes with whatever is seen of answers: for whoever hears no events.
+    #[must_use]
+    pub fn extent(&self) -> usize {
+        let of = |turn: &Turn| 1 + turn.running.len() + turn.text().len() + usize::from(turn.info.is_some());
+        self.turns.values().map(of).sum::<usize>() + self.tool_calls.len()
+    }
+
+    /// Whether an error is that of an earlier attempt. One that comes again is told by the new answer as well.
+    fn was_judged(&self, error: &ProviderError) -> bool {
+        let judged = self.judged.as_ref().and_then(|id| self.turns.get(id)?.info.as_ref());
+        judged.is_some_and(|info| info.error.as_ref() == Some(error))
     }
 
     /// Whether a session that is idle was stopped by a refusal: the host tells that by nothing but an end after tool
     /// calls.
     fn was_refused(&self) -> bool {
-        let info = self.last_answer().and_then(|turn| turn.info.as_ref());
+        let info = self.last_answer().and_then(|(_, turn)| turn.info.as_ref());
         info.is_some_and(|info| info.completed && info.error.is_none() && info.finish.as_deref() == Some("tool-calls"))
     }
 
     /// What the user refused in the last turn: the host ends the turn there, with a `finish` that promises more.
     fn refused(&self) -> Option<&str> {
-        self.last_answer()?.refused.as_deref()
+        self.last_answer()?.1.refused.as_deref()
+    }
+
+    /// The call of the last turn that failed.
+    fn failed_call(&self) -> Option<&str> {
+        self.last_answer()?.1.failed.as_deref()
     }
 
     /// What there is of a result, for a run that ends without one.
     #[must_use]
     pub fn partial(&self) -> Option<Outcome> {
-        let text = self.turns.values().rev().map(Turn::text).find(|text| !text.trim().is_empty());
-        let usage = self.usage();
-        (text.is_some() || usage != Usage::default()).then(|| Outcome { text: text.unwrap_or_default(), usage })
+        let spoke = |turn: &Turn| !turn.is_summary() && !turn.text().trim().is_empty();
+        let last = self.turns.iter().rfind(|(_, turn)| spoke(turn));
+        let (text, usage) = (last.map(|(id, _)| self.text(id)).unwrap_or_default(), self.usage());
+        (!text.is_empty() || usage != Usage::default()).then_some(Outcome { text, usage })
     }
 
     /// What the run has used so far.
@@ -277,11 +360,7 @@ impl Monitor {
 
     fn message(&mut self, info: MessageInfo) {
         match info {
-            MessageInfo::User(user) => {
-                if user.id > self.last_user {
-                    self.last_user = user.id;
-                }
-            }
+            MessageInfo::User(user) => self.said(&user.id),
             MessageInfo::Assistant(info) => {
                 if info.id > self.prompt {
                     self.count_unknown(&info);
@@ -307,12 +386,21 @@ impl Monitor {
 
     fn part(&mut self, part: Part) {
         match part {
+            Part::Text(part) if self.prompts.contains(&part.message_id) => {}
             Part::Text(part) if part.message_id > self.prompt && !part.synthetic => {
                 self.turns.entry(part.message_id).or_default().texts.insert(part.id, part.text);
             }
             Part::Tool(part) if part.message_id > self.prompt => {
-                if let Some(error) = part.state.error.filter(|error| is_refusal(error)) {
-                    self.turns.entry(part.message_id).or_default().refused = Some(format!("{}: {error}", part.tool));
+                let turn = self.turns.entry(part.message_id.clone()).or_default();
+                if part.is_running() {
+                    turn.running.insert(part.id.clone());
+                } else {
+                    turn.running.remove(&part.id);
+                }
+                if let Some(error) = part.state.error {
+                    let refused = is_refusal(&error);
+                    let what = Some(format!("{}: {error}", part.tool));
+                    *(if refused { &mut turn.refused } else { &mut turn.failed }) = what;
                 }
                 self.tool_calls.insert(part.id);
             }
@@ -331,6 +419,16 @@ fn is_refusal(error: &str) -> bool {
 }
 
 impl Turn {
+    /// Whether the output limit cut it off.
+    fn is_cut(&self) -> bool {
+        self.info.as_ref().is_some_and(|info| info.finish.as_deref() == Some("length"))
+    }
+
+    /// Whether it is the host's summary of the session.
+    fn is_summary(&self) -> bool {
+        self.info.as_ref().is_some_and(|info| info.summary)
+    }
+
     /// The text parts, in their order.
     fn text(&self) -> String {
         let texts: Vec<_> = self.texts.values().map(String::as_str).filter(|text| !text.is_empty()).collect();

@@ -217,10 +217,18 @@ fn what_was_said_before_the_prompt_is_no_result() {
 }
 
 #[test]
-fn an_answer_cut_by_its_length_counts_if_there_is_text_and_is_too_large_if_not() {
-    let mut full = monitor();
-    assert_eq!(complete(hear(&mut full, [text(11, 1, "long"), ended(11, "length"), Signal::Idle])), "long");
-    for (finish, class) in [("length", ErrorClass::TooLarge), ("stop", ErrorClass::NoOutput)] {
+fn an_answer_without_words_is_none_and_one_cut_by_its_length_is_joined_with_what_follows() {
+    let mut cut = monitor();
+    let Heard::Over(reading) = hear(&mut cut, [text(11, 1, "lo"), ended(11, "length"), Signal::Idle]) else {
+        panic!("not over")
+    };
+    assert_eq!(failure(reading), (FailureKind::Error, ErrorClass::OutputLimit));
+    assert_eq!(cut.partial().unwrap().text, "lo");
+    cut.said(&id(12).parse().unwrap());
+    assert_eq!(cut.hear(Signal::Idle), Heard::Look, "what was cut off is no answer to what was said then");
+    hear(&mut cut, [text(13, 2, "ng"), ended(13, "length"), text(15, 3, " enough"), ended(15, "stop")]);
+    assert_eq!(complete(cut.hear(Signal::Idle)), "long enough");
+    for (finish, class) in [("length", ErrorClass::OutputLimit), ("stop", ErrorClass::NoOutput)] {
         let Heard::Over(reading) = hear(&mut monitor(), [text(11, 1, " \n"), ended(11, finish), Signal::Idle]) else {
             panic!("not over")
         };
@@ -346,8 +354,63 @@ proptest! {
             if let Reading::Complete(outcome) = reading {
                 let answer = (last_user + 1..16).rev().map(|n| shown(&signals[..=at], &id(n))).find(|(finished, words)| *finished || !words.is_empty());
                 let (finished, words) = answer.unwrap_or_default();
-                prop_assert!(finished && !words.trim().is_empty() && words == outcome.text, "{words:?} {outcome:?}");
+                // Pieces that were cut off before it are a part of the result.
+                let cut = |signal: &Signal| matches!(signal, Signal::Message(info) if matches!(info.as_ref(), MessageInfo::Assistant(info) if info.finish.as_deref() == Some("length")));
+                let whole = if signals[..=at].iter().any(cut) { outcome.text.ends_with(&words) } else { outcome.text == words };
+                prop_assert!(finished && !outcome.text.trim().is_empty() && whole, "{words:?} {outcome:?}");
             }
         }
     }
+}
+
+#[test]
+fn what_somebody_else_says_in_the_session_is_no_result() {
+    let mut monitor = monitor();
+    hear(&mut monitor, [text(11, 1, "half"), user(12), text(12, 2, "and now this")]);
+    assert_eq!(monitor.partial().unwrap().text, "half");
+}
+
+#[test]
+fn what_an_earlier_attempt_ended_with_is_not_the_end_of_the_next() {
+    let mut monitor = monitor();
+    hear(&mut monitor, [text(11, 1, "half"), ended(11, "length")]);
+    monitor.judge();
+    assert_eq!(monitor.hear(Signal::Idle), Heard::Look);
+    assert_eq!(complete(hear(&mut monitor, [text(12, 2, " done"), ended(12, "stop"), Signal::Idle])), "half done");
+}
+
+#[test]
+fn the_error_of_an_earlier_attempt_that_is_told_late_is_not_the_next_ones() {
+    let mut monitor = monitor();
+    let failed = |n| {
+        assistant(
+            n,
+            &json!({ "error": { "name": "APIError", "data": { "message": "words" } }, "time": { "completed": 2 } }),
+        )
+    };
+    hear(&mut monitor, [failed(11)]);
+    monitor.judge();
+    hear(&mut monitor, [Signal::Error(error("APIError")), failed(11), Signal::Idle]);
+    assert_eq!(failure(after_silence(&mut monitor, Vec::new())), (FailureKind::Error, ErrorClass::NoOutput));
+    monitor.prompted();
+    hear(&mut monitor, [Signal::Error(error("UnknownError"))]);
+    assert_eq!(failure(after_silence(&mut monitor, Vec::new())), (FailureKind::Error, ErrorClass::Unknown));
+}
+
+#[test]
+fn what_is_still_written_when_an_attempt_goes_on_is_judged_when_it_ends() {
+    let mut monitor = monitor();
+    hear(&mut monitor, [busy(), text(11, 1, "slow")]);
+    monitor.judge();
+    assert_eq!(complete(hear(&mut monitor, [ended(11, "stop"), Signal::Idle])), "slow");
+}
+
+#[test]
+fn a_turn_that_ends_after_a_failed_tool_is_a_crash_and_names_it() {
+    let mut monitor = monitor();
+    let state = json!({ "status": "error", "error": "exploded" });
+    let call = json!({ "id": "prt_000000000002", "type": "tool", "tool": "bash", "callID": "c", "state": state });
+    hear(&mut monitor, [busy(), part_of(11, &call), ended(11, "tool-calls"), Signal::Idle]);
+    let Reading::Failed(found) = after_silence(&mut monitor, Vec::new()) else { panic!("not failed") };
+    assert_eq!((found.class, found.message.contains("bash: exploded")), (ErrorClass::ToolCrash, true));
 }

@@ -8,19 +8,17 @@ use std::{
 
 use serde::Deserialize;
 
+use super::fallback::Fallback;
 use crate::{
     admission::{Budgets, Limits, SpawnLimits},
     fault::{self, Code, Fault},
     inbox, mission,
     store::Durability,
-    task::{ResumePolicy, attempt},
+    task::{MAX_TIMEOUT, ResumePolicy, attempt},
 };
 
 /// The seed's guard: how long one run may take unless told otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// The longest time limit that is taken: a day.
-pub const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// Settings of one project.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -38,6 +36,12 @@ pub struct Options {
     /// What happens to a task whose process died, unless the task says otherwise.
     #[serde(deserialize_with = "fault::word")]
     pub resume: ResumePolicy,
+    /// Seconds in which nothing is heard of a run after which it is nudged, and after as many again stopped; 0 for never.
+    pub stall: u32,
+    /// How often in a row the same tool call may give the same result before the run is stopped; 0 for without end.
+    pub repeats: u32,
+    /// Which models take over from an agent's own when its provider fails.
+    pub fallback: Fallback,
     /// How deep tasks may launch tasks: 1 means that only sessions of people launch.
     pub max_depth: NonZeroU32,
     /// How much may be used.
@@ -89,6 +93,9 @@ impl Default for Options {
             timeout: NonZeroU32::new(600).unwrap_or(NonZeroU32::MIN),
             retries: attempt::MAX_ATTEMPTS - 1,
             resume: ResumePolicy::Auto,
+            stall: 180,
+            repeats: 5,
+            fallback: Fallback::default(),
             max_depth: NonZeroU32::MIN,
             budget: Budgets::default(),
             spawn: SpawnLimits::default(),
@@ -115,6 +122,13 @@ impl Options {
         if options.timeout() > MAX_TIMEOUT {
             return Err(wrong(format!("option `timeout`: {} is above {} s", options.timeout, MAX_TIMEOUT.as_secs())));
         }
+        if Duration::from_secs(options.stall.into()) > MAX_TIMEOUT {
+            return Err(wrong(format!("option `stall`: {} is above {} s", options.stall, MAX_TIMEOUT.as_secs())));
+        }
+        if options.repeats == 1 {
+            return Err(wrong("option `repeats`: 1 would stop at every call; give 0 or at least 2".to_owned()));
+        }
+        options.fallback.check()?;
         options.mission.check()?;
         options.permissions.check()?;
         if !is_below(Path::new(&options.todo)) {
@@ -130,6 +144,12 @@ impl Options {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.timeout.get()))
+    }
+
+    /// The longest silence of a run; zero for any.
+    #[must_use]
+    pub fn stall(&self) -> Duration {
+        Duration::from_secs(u64::from(self.stall))
     }
 }
 
@@ -163,6 +183,11 @@ mod tests {
             (r#"{"budget": {"task": {"tokens": 0}}}"#, "budget.task.tokens"),
             (r#"{"spawn": {"tree": 0}}"#, "spawn.tree"),
             (r#"{"spawn": [1, 2]}"#, "spawn"),
+            (r#"{"stall": 86401}"#, "stall"),
+            (r#"{"stall": -1}"#, "stall"),
+            (r#"{"repeats": 1}"#, "repeats"),
+            (r#"{"fallback": {"build": ["sonnet"]}}"#, "fallback.build[0]"),
+            (r#"{"fallback": ["p/m"]}"#, "fallback"),
             (r#"{"limit": {}}"#, "limit"),
             (r#"{"limits": [10, {}]}"#, "limits"),
             (r#"{"durability": {"full": null}}"#, "durability"),

@@ -345,6 +345,15 @@ impl Project {
         lock(&self.routes).get(session).cloned().unwrap_or_default()
     }
 
+    /// Notes that the agent of a session moves.
+    pub fn moves(&self, session: &SessionId) {
+        let tasks = self.tasks_in(session);
+        let running = lock(&self.running);
+        for task in tasks.iter().filter_map(|task| running.get(task)) {
+            task.live.moves();
+        }
+    }
+
     /// The running task of a session.
     pub fn running_in(&self, session: &SessionId) -> Option<Running> {
         let task = self.task_in(session)?;

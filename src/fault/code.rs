@@ -92,6 +92,8 @@ codes! {
         "Wait for it with sortie_wait.";
     NotOpen, "not-open", "The task has already ended, or was never one that could be changed so.",
         "Look at sortie_status; an ended task can be repeated with sortie_retry or continued with sortie_send.";
+    OwnLimit, "own-limit", "A task asks for more time for itself or for a task that is not its own.",
+        "End with what there is and say what is left, so that whoever launched it can decide.";
     NotRetryable, "not-retryable", "The task is still open or is complete.",
         "Only failed, cancelled and paused tasks are retried.";
     NoSession, "no-session", "The task has no session yet, or its session is gone.",

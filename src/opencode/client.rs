@@ -97,6 +97,13 @@ impl Client {
         self.done(call.body(prompt.body())).await
     }
 
+    /// Has a model summarise a session, which goes on from the summary. The answer comes when that is done.
+    pub async fn summarize(&self, directory: &str, id: &SessionId, model: &ModelRef) -> Result<(), ClientError> {
+        let path = format!("/session/{id}/summarize");
+        let call = Call::new(Method::Post, "POST /session/{id}/summarize", path, directory);
+        self.done(call.body(json!(model))).await
+    }
+
     /// Adds a text to a message of the user's that the model does not see.
     pub async fn add_note(
         &self,

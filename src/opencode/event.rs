@@ -20,6 +20,7 @@ pub const WANTED: &[&str] = &[
     "session.deleted",
     "message.updated",
     "message.part.updated",
+    "message.part.delta",
     "permission.asked",
     "permission.replied",
     "question.asked",
@@ -80,6 +81,12 @@ pub enum Event {
     MessageUpdated(Box<MessageInfo>),
     /// A text or tool call was made or changed.
     PartUpdated(Box<Part>),
+    /// A piece of an answer came. The host sends each, and whoever feeds events in may leave most of them out: they are
+    /// signs of life and nothing else.
+    Delta {
+        /// In which session.
+        session: SessionId,
+    },
     /// A question for permission waits.
     PermissionAsked(Box<PermissionRequest>),
     /// A question for permission was answered, by whomever.
@@ -118,6 +125,7 @@ impl Event {
         match self {
             Self::SessionStatus { session, .. }
             | Self::SessionIdle { session }
+            | Self::Delta { session }
             | Self::PermissionReplied { session, .. }
             | Self::QuestionClosed { session, .. } => Some(session),
             Self::SessionError { session, .. } => session.as_ref(),
@@ -173,6 +181,7 @@ fn event(kind: &str, text: &str) -> Result<Option<Event>, serde_json::Error> {
             part if *part == Part::Other => return Ok(None),
             part => Event::PartUpdated(part),
         },
+        "message.part.delta" => Event::Delta { session: properties::<Idle>(text)?.session },
         "permission.asked" => Event::PermissionAsked(properties(text)?),
         "permission.replied" => {
             let Replied { session, request, reply } = properties(text)?;

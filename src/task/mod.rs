@@ -10,6 +10,7 @@ pub mod attempt;
 pub mod graph;
 mod id;
 mod outcome;
+pub mod recovery;
 mod spec;
 mod spent;
 mod state;
@@ -18,7 +19,8 @@ mod transition;
 
 pub use id::{Fence, InstanceId, MissionId, ParseIdError, ProjectKey, Rev, TaskId};
 pub use outcome::{DiffSummary, Outcome, Tokens, Usage};
-pub use spec::{ModelChoice, Parent, Priority, ResumePolicy, TaskSpec};
+pub use recovery::Recovery;
+pub use spec::{MAX_TIMEOUT, ModelChoice, Parent, Priority, ResumePolicy, TaskSpec};
 pub use spent::{Over, Scope, Spent, What};
 pub use state::{
     CancelReason, ErrorClass, Failure, FailureKind, PauseReason, Run, StateName, Task, TaskState, Waiting,

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    recovery::{Why, Word},
+    *,
+};
 
 fn id(n: u8) -> TaskId {
     TaskId::new(Timestamp(1), &[n; 10])
@@ -40,6 +43,10 @@ fn failure() -> Failure {
     Failure { kind: FailureKind::Error, class: ErrorClass::Network, message: "cut".into() }
 }
 
+fn word() -> Word {
+    Word { why: Why::Nudge, message: "msg_2".into(), part: "prt_2".into() }
+}
+
 fn changes() -> impl Strategy<Value = Change> {
     prop_oneof![
         3 => (0_u8..2, any::<bool>()).prop_map(|(n, bound)| Change::Claim {
@@ -50,8 +57,10 @@ fn changes() -> impl Strategy<Value = Change> {
         1 => Just(Change::Complete),
         2 => (any::<bool>(), any::<bool>()).prop_map(|(again, same_session)| Change::Fail {
             failure: failure(),
-            retry: again.then_some(Retry { at: Timestamp(9), same_session }),
+            retry: again.then_some(Retry::plain(Timestamp(9), same_session)),
         }),
+        1 => Just(Change::Say { word: word() }),
+        1 => (0_u64..100_000).prop_map(|seconds| Change::Extend { by: Duration::from_secs(seconds) }),
         2 => Just(Change::Interrupt),
         2 => (0_u8..2).prop_map(|n| Change::Adopt { home: instance(n) }),
         1 => Just(Change::Cancel { reason: CancelReason::Request }),
@@ -65,7 +74,8 @@ fn changes() -> impl Strategy<Value = Change> {
 fn arrow(from: StateName, change: &Change, policy: ResumePolicy) -> &'static [StateName] {
     use StateName::{Cancelled, Complete, Failed, Paused, Pending, Running};
     match (from, change) {
-        (Pending, Change::Claim { .. }) | (Running, Change::BindSession { .. }) => &[Running],
+        (Pending, Change::Claim { .. })
+        | (Running, Change::BindSession { .. } | Change::Say { .. } | Change::Extend { .. }) => &[Running],
         (Running, Change::Complete) => &[Complete],
         (Running, Change::Fail { retry: Some(_), .. }) => &[Pending],
         (Pending | Running, Change::Fail { retry: None, .. }) => &[Failed],
@@ -74,8 +84,9 @@ fn arrow(from: StateName, change: &Change, policy: ResumePolicy) -> &'static [St
             ResumePolicy::Ask => &[Paused, Failed],
             ResumePolicy::Never => &[Failed],
         },
-        (Pending, Change::Adopt { .. }) | (Paused, Change::Continue) => &[Pending],
-        (Paused, Change::Adopt { .. }) | (Pending | Running, Change::Pause | Change::Exhaust { .. }) => &[Paused],
+        (Pending, Change::Adopt { .. } | Change::Extend { .. }) | (Paused, Change::Continue) => &[Pending],
+        (Paused, Change::Adopt { .. } | Change::Extend { .. })
+        | (Pending | Running, Change::Pause | Change::Exhaust { .. }) => &[Paused],
         (Pending | Running | Paused, Change::Cancel { .. }) => &[Cancelled],
         _ => &[],
     }
@@ -106,6 +117,7 @@ proptest! {
                     }
                     prop_assert!(step.task.attempt <= task.attempt + 1);
                     prop_assert_eq!(&step.task.spec, &task.spec);
+                    prop_assert!(step.task.limit() >= task.limit() && step.task.limit() <= MAX_TIMEOUT);
                     terminals += u32::from(step.task.state.is_terminal());
                     task = step.task;
                 }
@@ -161,4 +173,51 @@ fn a_task_that_kills_its_host_again_and_again_ends() {
     }
     let TaskState::Failed { failure, .. } = &task.state else { panic!("still {:?}", task.state) };
     assert_eq!(failure.kind, FailureKind::Died);
+}
+
+#[test]
+fn a_limit_is_extended_in_every_open_state_and_kept_by_the_next_run() {
+    let extend = Change::Extend { by: Duration::from_secs(60) };
+    let claim = Change::Claim { owner: instance(0), run: Run { session: None, message: "m".into(), part: "p".into() } };
+    let deadline = |task: &Task| match task.state {
+        TaskState::Running { deadline, .. } => deadline,
+        _ => panic!("{:?}", task.state),
+    };
+    let task = Task::new(id(0), spec(ResumePolicy::Auto), instance(0), Timestamp(0));
+    let task = transition(&task, Guard::Anyone, &extend, Timestamp(1)).unwrap().task;
+    let task = transition(&task, Guard::Anyone, &claim, Timestamp(1_000)).unwrap().task;
+    assert_eq!(deadline(&task), Timestamp(661_000));
+    let task = transition(&task, Guard::Anyone, &extend, Timestamp(2_000)).unwrap().task;
+    assert_eq!((deadline(&task), task.fence), (Timestamp(721_000), Fence(1)));
+    let task = transition(&task, Guard::Anyone, &Change::Interrupt, Timestamp(3_000)).unwrap().task;
+    let task = transition(&task, Guard::Anyone, &claim, Timestamp(5_000)).unwrap().task;
+    assert_eq!(deadline(&task), Timestamp(725_000));
+    let much = Change::Extend { by: Duration::MAX };
+    let task = transition(&task, Guard::Anyone, &much, Timestamp(5_000)).unwrap().task;
+    assert_eq!((task.limit(), deadline(&task)), (MAX_TIMEOUT, Timestamp(5_000).after(MAX_TIMEOUT)));
+}
+
+#[test]
+fn a_retry_keeps_what_was_said_with_its_session_and_the_model_for_good() {
+    let claim = |task: &Task| {
+        let run = task.run.clone().unwrap_or(Run { session: Some("s".into()), message: "m".into(), part: "p".into() });
+        transition(task, Guard::Anyone, &Change::Claim { owner: instance(0), run }, Timestamp(1)).unwrap().task
+    };
+    let fail = |task: &Task, retry: Retry| {
+        let change = Change::Fail { failure: failure(), retry: Some(retry) };
+        transition(task, Guard::Anyone, &change, Timestamp(2)).unwrap().task
+    };
+    let model = ModelChoice { provider: "p".into(), model: "m".into(), variant: None };
+    let task = claim(&Task::new(id(0), spec(ResumePolicy::Auto), instance(0), Timestamp(0)));
+    let task = transition(&task, Guard::Anyone, &Change::Say { word: word() }, Timestamp(1)).unwrap().task;
+    let again = Retry { model: Some(model.clone()), says: Some(Why::CutOff), ..Retry::plain(Timestamp(3), true) };
+    let task = claim(&fail(&task, again));
+    let task = claim(&fail(&task, Retry::plain(Timestamp(3), true)));
+    assert_eq!((task.recovery.says, task.session()), (Some(Why::CutOff), Some("s")), "it was not said yet");
+    let more = Word { why: Why::CutOff, ..word() };
+    let task = transition(&task, Guard::Anyone, &Change::Say { word: more.clone() }, Timestamp(3)).unwrap().task;
+    assert_eq!((&task.recovery.words[..], task.recovery.says), (&[word(), more][..], None));
+    let task = fail(&task, Retry::plain(Timestamp(4), false));
+    let expected = Recovery { failures: vec![ErrorClass::Network; 3], model: Some(model), ..Recovery::default() };
+    assert_eq!((&task.recovery, task.run), (&expected, None));
 }

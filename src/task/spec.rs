@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{MissionId, ProjectKey, TaskId};
 
+/// The longest time limit of a run that is taken: a day.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
+
 /// Which of several runnable tasks starts first.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, schemars::JsonSchema,

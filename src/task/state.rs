@@ -1,10 +1,10 @@
 //! A task and the states it can be in, each with exactly the data it has.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fence, InstanceId, Over, Rev, TaskId, TaskSpec, Timestamp};
+use super::{Fence, InstanceId, Over, Recovery, Rev, TaskId, TaskSpec, Timestamp};
 
 /// One task: what was asked, where it stands, and who may write for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub struct Task {
     pub rev: Rev,
     /// The session and prompt of the present attempt; kept over an interruption so that the same session goes on.
     pub run: Option<Run>,
+    /// What is remembered of its failed attempts.
+    pub recovery: Recovery,
+    /// By how much its time limit was extended.
+    pub extended: Duration,
     /// When it was launched.
     pub created_at: Timestamp,
 }
@@ -176,8 +180,23 @@ pub enum ErrorClass {
     Invalid,
     /// The provider refused the credentials.
     Auth,
-    /// The model's context or output is too small for the task.
-    TooLarge,
+    /// The account has nothing left.
+    Quota,
+    /// The session is too long for the model.
+    #[serde(alias = "too_large")]
+    ContextOverflow,
+    /// The answer was cut off by the model's output limit.
+    OutputLimit,
+    /// The provider's filter blocked the answer.
+    Refused,
+    /// The provider's answer could not be read.
+    Parse,
+    /// A tool failed and took the turn with it.
+    ToolCrash,
+    /// The run stood still.
+    Stall,
+    /// The run went round in a circle.
+    Loop,
     /// Somebody else stopped the session.
     Aborted,
     /// The task ran into a limit of ours.
@@ -221,9 +240,35 @@ names!(FailureKind {
 });
 names!(ErrorClass {
     RateLimit => "rate_limit", Network => "network", Provider => "provider", SessionLost => "session_lost",
-    NoOutput => "no_output", Invalid => "invalid", Auth => "auth", TooLarge => "too_large", Aborted => "aborted",
-    Limit => "limit", Unknown => "unknown",
+    NoOutput => "no_output", Invalid => "invalid", Auth => "auth", Quota => "quota",
+    ContextOverflow => "context_overflow", OutputLimit => "output_limit", Refused => "refused", Parse => "parse",
+    ToolCrash => "tool_crash", Stall => "stall", Loop => "loop", Aborted => "aborted", Limit => "limit",
+    Unknown => "unknown",
 });
+
+impl ErrorClass {
+    /// Every class.
+    pub const ALL: &'static [Self] = &[
+        Self::RateLimit,
+        Self::Network,
+        Self::Provider,
+        Self::SessionLost,
+        Self::NoOutput,
+        Self::Invalid,
+        Self::Auth,
+        Self::Quota,
+        Self::ContextOverflow,
+        Self::OutputLimit,
+        Self::Refused,
+        Self::Parse,
+        Self::ToolCrash,
+        Self::Stall,
+        Self::Loop,
+        Self::Aborted,
+        Self::Limit,
+        Self::Unknown,
+    ];
+}
 
 /// A state without its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -327,8 +372,16 @@ impl Task {
             fence: Fence(0),
             rev: Rev(0),
             run: None,
+            recovery: Recovery::default(),
+            extended: Duration::ZERO,
             created_at: now,
         }
+    }
+
+    /// The longest time one run may take: what was asked for, and what it was extended by.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.spec.timeout.saturating_add(self.extended)
     }
 
     /// The session of the present attempt.

@@ -1,10 +1,13 @@
 //! The one function that changes a task.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{
-    CancelReason, ErrorClass, Failure, FailureKind, Fence, InstanceId, Over, PauseReason, ResumePolicy, Run, StateName,
-    Task, TaskState, Timestamp, Waiting,
+    CancelReason, ErrorClass, Failure, FailureKind, Fence, InstanceId, MAX_TIMEOUT, ModelChoice, Over, PauseReason,
+    ResumePolicy, Run, StateName, Task, TaskState, Timestamp, Waiting,
+    recovery::{Why, Word},
 };
 
 /// How often one attempt may be interrupted before the task counts as one that kills its host.
@@ -35,6 +38,16 @@ pub enum Change {
     BindSession {
         /// The session.
         session: String,
+    },
+    /// The runner is about to say something in the session beside the prompt.
+    Say {
+        /// What, and under which ids.
+        word: Word,
+    },
+    /// Somebody gives the task more time.
+    Extend {
+        /// How much more one run may take.
+        by: Duration,
     },
     /// The run gave a result.
     Complete,
@@ -69,12 +82,26 @@ pub enum Change {
 }
 
 /// The next attempt of a failed one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Retry {
     /// The earliest start.
     pub at: Timestamp,
     /// Whether it uses the same session.
     pub same_session: bool,
+    /// The model that takes over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelChoice>,
+    /// What the agent is told there instead of its prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub says: Option<Why>,
+}
+
+impl Retry {
+    /// One that repeats the prompt, with the same model.
+    #[must_use]
+    pub fn plain(at: Timestamp, same_session: bool) -> Self {
+        Self { at, same_session, model: None, says: None }
+    }
 }
 
 /// Why a change was not made.
@@ -116,6 +143,8 @@ impl Change {
         match self {
             Self::Claim { .. } => "claim",
             Self::BindSession { .. } => "bind",
+            Self::Say { .. } => "say",
+            Self::Extend { .. } => "extend",
             Self::Complete => "complete",
             Self::Fail { .. } => "fail",
             Self::Interrupt => "interrupt",
@@ -153,7 +182,7 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
             }
             next.run = Some(run.clone());
             next.fence = task.fence.next();
-            next.state = TaskState::Running { owner: *owner, started_at: now, deadline: now.after(task.spec.timeout) };
+            next.state = TaskState::Running { owner: *owner, started_at: now, deadline: now.after(task.limit()) };
         }
         (TaskState::Running { .. }, Change::BindSession { session }) => {
             let Some(run) = next.run.as_mut().filter(|run| run.session.is_none()) else {
@@ -161,13 +190,31 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
             };
             run.session = Some(session.clone());
         }
+        (TaskState::Running { .. }, Change::Say { word }) => {
+            next.recovery.says = None;
+            next.recovery.words.push(word.clone());
+        }
+        (TaskState::Pending { .. } | TaskState::Running { .. } | TaskState::Paused { .. }, Change::Extend { by }) => {
+            let most = MAX_TIMEOUT.saturating_sub(task.spec.timeout);
+            next.extended = task.extended.saturating_add(*by).min(most);
+            if let TaskState::Running { deadline, .. } = &mut next.state {
+                *deadline = deadline.after(next.extended.saturating_sub(task.extended));
+            }
+        }
         (TaskState::Running { .. }, Change::Complete) => next.state = TaskState::Complete { ended_at: now },
         (TaskState::Running { .. }, Change::Fail { failure, retry }) => {
             next.state = match retry {
                 Some(retry) => {
+                    next.recovery.failures.push(failure.class);
                     if !retry.same_session {
                         next.run = None;
+                        next.recovery.words.clear();
                     }
+                    if retry.model.is_some() {
+                        next.recovery.model.clone_from(&retry.model);
+                    }
+                    // What could not be said yet is still to be said.
+                    next.recovery.says = retry.says.or(task.recovery.says).filter(|_| retry.same_session);
                     let waiting = Waiting::Backoff { until: retry.at, failure: failure.clone() };
                     TaskState::Pending { since: now, waiting }
                 }

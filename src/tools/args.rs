@@ -107,6 +107,16 @@ pub struct Send {
     pub message: String,
 }
 
+/// Arguments of `sortie_extend`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Extend {
+    /// Id or key
+    pub task: String,
+    #[expect(missing_docs, reason = "the tool's description says it")]
+    pub seconds: u64,
+}
+
 /// Arguments of `sortie_cancel` and `sortie_retry`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

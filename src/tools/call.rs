@@ -15,7 +15,7 @@ use crate::{
     fault::{self, Code, Fault},
     opencode::SessionId,
     store::Filter,
-    task::{StateName, Task, TaskId},
+    task::{StateName, Task, TaskId, TaskState},
 };
 
 /// Answers a tool call.
@@ -37,6 +37,7 @@ pub async fn call(
         "sortie_send" => send(to, caller, read(arguments)?).await,
         "sortie_cancel" => cancel(to, caller, read(arguments)?).await,
         "sortie_retry" => retry(to, caller, read(arguments)?).await,
+        "sortie_extend" => extend(to, caller, read(arguments)?).await,
         "sortie_todo" => todo::call(to, caller, read(arguments)?).await,
         _ => Err(Fault::new(Code::UnknownTool, format!("there is no tool `{}`", handoff::cut(tool, 100)))),
     }
@@ -198,6 +199,16 @@ async fn cancel(to: &Attachment, caller: &Caller, args: args::Tasks) -> Result<S
     to.tell_by_call(caller, ids).await?;
     let lines: Vec<_> = cancelled.iter().map(|task| format!("{} {}", task.id, label(task))).collect();
     Ok(format!("cancelled:\n{}", lines.join("\n")))
+}
+
+async fn extend(to: &Attachment, caller: &Caller, args: args::Extend) -> Result<String, Fault> {
+    let task = to.resolve(&caller.session, &args.task).await?;
+    let task = to.extend(caller, task, Duration::from_secs(args.seconds)).await?;
+    let left = match task.state {
+        TaskState::Running { deadline, .. } => format!("; {} s are left", deadline.since(to.now()).as_secs()),
+        _ => String::new(),
+    };
+    Ok(format!("task {} may run {} s in all{left}", task.id, task.limit().as_secs()))
 }
 
 async fn retry(to: &Attachment, caller: &Caller, args: args::Tasks) -> Result<String, Fault> {

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     agent::COMMANDER,
-    engine::{handoff, ops::Caller, options::MAX_TIMEOUT, service::Attachment, spawn::Above},
+    engine::{handoff, ops::Caller, service::Attachment, spawn::Above},
     fault::{Code, Fault},
-    task::{ModelChoice, StateName, Task, TaskId, TaskSpec, attempt, graph},
+    task::{MAX_TIMEOUT, ModelChoice, StateName, Task, TaskId, TaskSpec, attempt, graph},
 };
 
 /// The most tasks in one call.
@@ -39,6 +39,7 @@ pub async fn launch(to: &Attachment, caller: &Caller, call: Launch) -> Result<Ve
     let above = allowed(to, caller).await?;
     agents(to, &tasks).await?;
     models(to, &tasks).await?;
+    to.check_fallback(tasks.iter().map(|task| task.agent.as_str())).await?;
     let ids: Vec<TaskId> = tasks.iter().map(|_| to.task_id()).collect();
     let mut names = Names { to, caller, keys: keys(&tasks)?, ids: &ids, earlier: HashMap::new() };
     let mut specs = Vec::with_capacity(tasks.len());

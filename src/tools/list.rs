@@ -39,6 +39,7 @@ pub fn list() -> Vec<ToolSpec> {
             "Run failed or cancelled tasks again as new tasks, with those that depended on them; lets paused ones go \
              on.",
         ),
+        tool::<args::Extend>("sortie_extend", "Give an open task so many seconds more, also while it runs."),
         tool::<todo_args::Todo>(
             "sortie_todo",
             "TODO.md, shared by all agents. Claim a ready item before work on it. note: a decision or finding for all.",
@@ -53,6 +54,10 @@ fn tool<T: JsonSchema>(name: &'static str, description: &'static str) -> ToolSpe
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     slim(&mut schema);
+    if let Some(root) = schema.as_object_mut() {
+        // It is for readers of the source; the tool has a description of its own.
+        root.remove("description");
+    }
     ToolSpec { name, description, schema }
 }
 

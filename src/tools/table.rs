@@ -135,6 +135,8 @@ fn entry(to: &Attachment, seen: &Seen) -> Value {
                 "failure": match &task.state { TaskState::Failed { failure, .. } => Some(failure), _ => None },
                 "attempt": task.attempt,
                 "maxAttempts": task.spec.max_attempts,
+                "timeout": task.limit().as_secs(),
+                "fallback": task.recovery.model.as_ref().map(|model| format!("{}/{}", model.provider, model.model)),
                 "interruptions": task.interruptions,
                 "priority": task.spec.priority,
                 "dependsOn": task.spec.depends_on,

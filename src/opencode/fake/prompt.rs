@@ -38,6 +38,14 @@ pub fn prompt(shared: &Arc<Shared>, id: &SessionId, body: &Value) {
         if let Some(session) = state.sessions.get_mut(id) {
             session.messages.push(json!({ "info": info, "parts": [] }));
         }
+    } else if !elsewhere {
+        // Sent again, a prompt keeps its place and takes the agent and the model of the latest time.
+        let info = user_info(&mut state, id, &message, &agent, body);
+        let stored = state.sessions.get_mut(id).map(|session| session.messages.iter_mut());
+        if let Some(stored) = stored.and_then(|mut all| all.find(|stored| stored["info"]["id"] == message.as_str())) {
+            stored["info"]["agent"] = info["agent"].clone();
+            stored["info"]["model"] = info["model"].clone();
+        }
     }
     state.emit_message(&home, &message);
     for part in body["parts"].as_array().cloned().unwrap_or_default() {

@@ -30,7 +30,9 @@ pub fn endpoint(request: &Request) -> &'static str {
         (Method::Get, ["session", _, "message"]) => "GET /session/{id}/message",
         (Method::Get, ["session", _, "message", _]) => "GET /session/{id}/message/{message}",
         (Method::Post, ["session", _, "prompt_async"]) => "POST /session/{id}/prompt_async",
+        (Method::Post, ["session", _, "summarize"]) => "POST /session/{id}/summarize",
         (Method::Get, ["agent"]) => "GET /agent",
+        (Method::Get, ["config", "providers"]) => "GET /config/providers",
         (Method::Get, ["permission"]) => "GET /permission",
         (Method::Post, ["permission", _, "reply"]) => "POST /permission/{id}/reply",
         (Method::Get, ["question"]) => "GET /question",
@@ -96,6 +98,15 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Response {
             }
             prompt(shared, &id, &body);
             Response { status: 204, body: String::new() }
+        }
+        ("POST /session/{id}/summarize", Some(id)) => {
+            state.summarise(&id);
+            ok(&json!(true))
+        }
+        ("GET /config/providers", _) => {
+            let models: Value =
+                ["model", "second", "third"].into_iter().map(|name| (name.to_owned(), json!({}))).collect();
+            ok(&json!({ "providers": [{ "id": "fake", "models": models }], "default": {} }))
         }
         ("GET /agent", _) => ok(&json!(state.agents)),
         // Each directory has its own.

@@ -38,6 +38,11 @@ pub enum Step {
     Say(String),
     /// The model calls a tool, which takes this long and succeeds; then it is asked again.
     Tool(String, Duration),
+    /// The model calls a tool with these arguments, which gives this at once, or fails with it (`Err`); then it is asked
+    /// again.
+    Call(String, serde_json::Value, Result<String, String>),
+    /// Pieces of an answer come for this long, one a second.
+    Think(Duration),
     /// A tool asks for permission to do something to something, and waits for the answer.
     AskPermission(String, String),
     /// Tools called at once ask for permission, each to do something to something, and all wait for their answers.

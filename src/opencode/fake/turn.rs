@@ -1,6 +1,6 @@
 //! A turn of a fake host: the model is asked until the last prompt is answered.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -142,7 +142,8 @@ impl State {
     }
 
     fn tool(&mut self, id: &SessionId, part: &str, tool: &str, status: &str) {
-        let state = json!({ "status": status, "input": {} });
+        // Each call is of something else, or a few of them would be a circle.
+        let state = json!({ "status": status, "input": { "of": part } });
         self.part(
             id,
             json!({ "id": part, "type": "tool", "tool": tool, "callID": format!("call_{part}"), "state": state }),
@@ -200,6 +201,21 @@ impl State {
         let text = "The previous request exceeded the provider's size limit.";
         self.own_prompt(id, json!({ "type": "text", "text": text, "synthetic": true }));
         self.begin_again(id, number)
+    }
+
+    /// Makes room because it was asked to: a marker and a summary, and nobody goes on from it.
+    pub fn summarise(&mut self, id: &SessionId) {
+        self.own_prompt(id, json!({ "type": "compaction" }));
+        let (answer, created) = (self.id("msg_"), self.tick());
+        let info = json!({
+            "id": answer, "sessionID": id, "role": "assistant", "time": { "created": created }, "summary": true,
+            "agent": "compaction", "providerID": "fake", "modelID": "model",
+        });
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.messages.push(json!({ "info": info, "parts": [] }));
+        self.say(id, "summary");
+        self.complete(id, Some("stop"), None);
+        self.emit_idle(id);
     }
 
     fn own_prompt(&mut self, id: &SessionId, mut part: Value) {
@@ -270,6 +286,24 @@ async fn perform(shared: &Shared, id: &SessionId, number: u64, step: &Step) -> b
             with(shared, id, number, |state| state.tool(id, &part, tool, "completed"));
             with(shared, id, number, |state| state.complete(id, Some("tool-calls"), None));
             return shared.lock().begin_again(id, number);
+        }
+        Step::Call(tool, input, result) => {
+            let part = shared.lock().id("prt_");
+            let state = match result {
+                Ok(output) => json!({ "status": "completed", "input": input, "output": output }),
+                Err(error) => json!({ "status": "error", "input": input, "error": error }),
+            };
+            let call = format!("call_{part}");
+            let part = json!({ "id": part, "type": "tool", "tool": tool, "callID": call, "state": state });
+            with(shared, id, number, |state| state.part(id, part));
+            with(shared, id, number, |state| state.complete(id, Some("tool-calls"), None));
+            return shared.lock().begin_again(id, number);
+        }
+        Step::Think(time) => {
+            for _ in 0..time.as_secs() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                with(shared, id, number, |state| state.emit_for(id, "message.part.delta", json!({ "delta": "x" })));
+            }
         }
         Step::AskPermission(..) | Step::AskPermissions(..) | Step::AskQuestion(..) => {
             let asked = asked(&mut shared.lock(), id, number, step);

@@ -1,6 +1,7 @@
 //! What the host answers with: only the fields that are used, tolerant of all others.
 
 mod agent;
+mod fingerprint;
 mod message;
 mod number;
 mod part;
@@ -12,6 +13,7 @@ mod status;
 
 pub(in crate::opencode) use agent::Providers;
 pub use agent::{Agent, AgentMode};
+pub use fingerprint::Fingerprint;
 pub use message::{AssistantInfo, Message, MessageInfo, ModelRef, UserInfo, UserModel};
 pub use number::TokenCounts;
 pub use part::{Part, TextPart, ToolPart, ToolState, ToolStatus};

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::number::or_default;
+use super::{fingerprint::Fingerprint, number::or_default};
 use crate::opencode::{CallId, MessageId, PartId, SessionId};
 
 /// A part of a message.
@@ -57,6 +57,12 @@ impl ToolPart {
     pub fn is_running(&self) -> bool {
         self.state.status == ToolStatus::Running
     }
+
+    /// Whether it has ended, well or not.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state.status, ToolStatus::Completed | ToolStatus::Error)
+    }
 }
 
 /// How a tool call stands.
@@ -71,6 +77,12 @@ pub struct ToolState {
     /// What went wrong.
     #[serde(default)]
     pub error: Option<String>,
+    /// Its arguments, as far as the model has written them.
+    #[serde(default)]
+    pub input: Fingerprint,
+    /// What it gave.
+    #[serde(default)]
+    pub output: Fingerprint,
 }
 
 /// How a tool call stands, in one word.
@@ -91,7 +103,7 @@ pub enum ToolStatus {
     Other,
 }
 
-/// All kinds in one, so that what is not wanted (a tool's whole output) is skipped and not kept on the way.
+/// All kinds in one, so that what is not wanted is skipped and not kept on the way.
 #[derive(Deserialize)]
 struct Raw {
     #[serde(rename = "type")]

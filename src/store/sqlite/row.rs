@@ -1,11 +1,13 @@
 //! A task as a row and back.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     store::StoreError,
-    task::{Fence, Priority, ProjectKey, Rev, Run, Task, TaskId, TaskState, Timestamp},
+    task::{Fence, Priority, ProjectKey, Recovery, Rev, Run, Task, TaskId, TaskState, Timestamp},
 };
 
 /// A task and the place of its row.
@@ -46,6 +48,10 @@ struct Body {
     state: TaskState,
     interruptions: u32,
     run: Option<Run>,
+    #[serde(default)]
+    recovery: Recovery,
+    #[serde(default)]
+    extended: Duration,
 }
 
 #[derive(Serialize)]
@@ -53,6 +59,10 @@ struct BodyRef<'a> {
     state: &'a TaskState,
     interruptions: u32,
     run: Option<&'a Run>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery: Option<&'a Recovery>,
+    #[serde(skip_serializing_if = "Duration::is_zero")]
+    extended: Duration,
 }
 
 /// The id of a project's row, if the project is known.
@@ -100,6 +110,8 @@ pub(super) fn decode(row: &Row<'_>) -> Result<Stored, StoreError> {
         fence: Fence(number(4, "fence")?),
         rev: Rev(number(5, "rev")?),
         run: body.run,
+        recovery: body.recovery,
+        extended: body.extended,
         created_at: Timestamp(row.get(7)?),
     };
     Ok(Stored { seq: row.get(0)?, task })
@@ -165,7 +177,10 @@ fn add_session(conn: &Connection, seq: i64, task: &Task) -> Result<(), StoreErro
 }
 
 fn body(task: &Task) -> Result<String, StoreError> {
-    json(&BodyRef { state: &task.state, interruptions: task.interruptions, run: task.run.as_ref() })
+    // Most tasks never fail, and their rows say nothing of it.
+    let recovery = Some(&task.recovery).filter(|recovery| !recovery.is_empty());
+    let (state, run) = (&task.state, task.run.as_ref());
+    json(&BodyRef { state, interruptions: task.interruptions, run, recovery, extended: task.extended })
 }
 
 /// A value of ours as JSON.

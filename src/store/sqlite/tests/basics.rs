@@ -105,7 +105,7 @@ fn a_task_waits_for_its_dependencies_and_for_its_pause() {
     let second = task(2, instance(1), |spec| spec.depends_on = vec![id(1), id(1)]);
     store.launch(&[second, first]).unwrap();
     assert_eq!(claim_all(&mut store, 1).len(), 1);
-    end(&mut store, 1, &failed(Some(Retry { at: Timestamp(20), same_session: true })));
+    end(&mut store, 1, &failed(Some(Retry::plain(Timestamp(20), true))));
     assert!(claim_all(&mut store, 1).is_empty());
     let due = |store: &mut dyn Store, now| store.next_due(&project(), instance(1), Timestamp(now)).unwrap();
     assert_eq!((due(&mut store, 10), due(&mut store, 20)), (Some(Timestamp(20)), None));
@@ -185,7 +185,7 @@ fn the_children_of_every_session_of_a_cancelled_task_are_cancelled() {
     store.launch(&[task(1, instance(1), |_| ())]).unwrap();
     store.claim(&project(), instance(1), NOW, &mut |_| Some(run(None))).unwrap();
     end(&mut store, 1, &Change::BindSession { session: "ses_a".into() });
-    end(&mut store, 1, &failed(Some(Retry { at: NOW, same_session: false })));
+    end(&mut store, 1, &failed(Some(Retry::plain(NOW, false))));
     store.claim(&project(), instance(1), NOW, &mut |_| Some(run(Some("ses_b")))).unwrap();
     store.launch(&[child(2, "ses_a"), child(3, "ses_b"), child(4, "ses_c")]).unwrap();
     store.claim(&project(), instance(1), NOW, &mut |task| (task.id == id(3)).then(|| run(Some("ses_d")))).unwrap();

@@ -44,7 +44,7 @@ fn ops() -> impl Strategy<Value = Op> {
 
 fn change(which: usize, now: i64) -> Change {
     let failure = Failure { kind: FailureKind::Error, class: ErrorClass::Network, message: "cut".into() };
-    let again = |same_session| Some(Retry { at: Timestamp(now + 3), same_session });
+    let again = |same_session| Some(Retry::plain(Timestamp(now + 3), same_session));
     match which {
         0 => Change::Complete,
         1 => Change::Fail { failure, retry: None },
