@@ -27,6 +27,10 @@ export async function reply(res, step, context) {
   if (step.delay && !(await pause(res, step.delay))) return;
   if (step.hang) return closed(res);
   if (step.status !== undefined) return sendError(res, step);
+  if (step.raw !== undefined) {
+    res.writeHead(200, { "content-type": "text/event-stream" });
+    return void res.end(step.raw);
+  }
   if (context.streaming) return stream(res, step, context);
   if (step.cut) return void res.destroy();
   const text = step.stream?.text ?? step.say ?? "";

@@ -7,7 +7,7 @@
  * ```` ```script ````. The last message with a script is in force. A step that
  * answers is chosen by *counting the assistant messages after that message*, so
  * it stays right when the host or the model server restarts. A step that fails
- * (`status`, `cut`, `hang`) leaves no assistant message; those are counted in
+ * (`status`, `cut`, `hang`, `raw`) leaves no assistant message; those are counted in
  * memory, per conversation, and one at the end of a script repeats for ever.
  * @module
  */
@@ -19,8 +19,8 @@
  */
 
 /**
- * One answer. Exactly one of `say`, `tool`, `tools`, `stream`, `status`, `hang`
- * and `cut` decides its kind (`say` may go with `tool`, `tools`, `cut`).
+ * One answer. Exactly one of `say`, `tool`, `tools`, `stream`, `status`, `hang`,
+ * `raw` and `cut` decides its kind (`say` may go with `tool`, `tools`, `cut`).
  *
  * @typedef {object} Step
  * @property {string} [say] Text of the answer.
@@ -33,6 +33,7 @@
  * @property {Record<string, string>} [headers] Headers of the error.
  * @property {unknown} [body] Body of the error; default an OpenAI error object.
  * @property {boolean} [hang] Never answer.
+ * @property {string} [raw] This as the event stream, whatever it is.
  * @property {boolean} [cut] Start to stream `say`, then destroy the socket.
  * @property {number} [times] How often a failing step is given. Default 1.
  * @property {number} [delay] Wait before answering, ms.
@@ -124,7 +125,7 @@ export function chooseStep(steps, answered, failed) {
  * @returns {boolean}
  */
 export function isFailure(step) {
-  return step.status !== undefined || step.hang === true || step.cut === true;
+  return step.status !== undefined || step.hang === true || step.cut === true || step.raw !== undefined;
 }
 
 /** The first balanced `[…]`, strings respected. @param {string} text */

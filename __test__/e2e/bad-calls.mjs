@@ -55,6 +55,7 @@ const result = calls("result");
 const send = calls("send");
 const cancel = calls("cancel");
 const retry = calls("retry");
+const extend = calls("extend");
 
 /**
  * Calls of a session that has launched the tasks `done` (complete), `broken` (failed), `gone` (cancelled), `hangs`
@@ -228,6 +229,14 @@ export const badCalls = ({ foreign, outside }) => [
   cancel("an ended task beside an open one", { tasks: ["hangs", "done"] }, "not-open", "complete"),
   cancel("a task of another project", { tasks: [foreign] }, "no-such-task", foreign),
   cancel("an unknown key", { tasks: ["hangs"], force: true }, "bad-arguments", "force"),
+  extend("no seconds field", { task: "hangs" }, "bad-arguments", "seconds"),
+  extend("seconds below 0", { task: "hangs", seconds: -1 }, "bad-arguments", "seconds"),
+  extend("no second", { task: "hangs", seconds: 0 }, "bad-timeout", "`seconds` is 0"),
+  extend("more than a day", { task: "hangs", seconds: 86_400 }, "bad-timeout", "86400"),
+  extend("an ended task", { task: "done", seconds: 60 }, "not-open", "complete"),
+  extend("an unknown task", { task: "nothing", seconds: 60 }, "no-such-task", "nothing"),
+  extend("a task of another project", { task: foreign, seconds: 60 }, "no-such-task", foreign),
+  extend("an unknown key", { task: "hangs", seconds: 60, force: true }, "bad-arguments", "force"),
   retry("no names", { tasks: [] }, "empty-batch", "tasks"),
   retry("an unknown name beside a failed one", { tasks: ["broken", "nothing"] }, "no-such-task", "nothing"),
   retry("a complete task", { tasks: ["done"] }, "not-retryable", "complete"),

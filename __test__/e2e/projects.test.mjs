@@ -76,6 +76,7 @@ test("two projects in one server never see each other's tasks, directories or ou
     ["sortie_send", { task: open, message: "hello from the other project" }],
     ["sortie_cancel", { tasks: [open] }],
     ["sortie_retry", { tasks: [open] }],
+    ["sortie_extend", { task: open, seconds: 60 }],
   ])) {
     const { status, error } = await b.call(tool, args);
     assert.equal(status, "error", tool);

@@ -25,7 +25,7 @@ import { until } from "../../testkit/wait.mjs";
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
 
 /** The names of our tools. */
-export const TOOLS = ["launch", "status", "wait", "result", "send", "cancel", "retry", "todo"].map(
+export const TOOLS = ["launch", "status", "wait", "result", "send", "cancel", "retry", "extend", "todo"].map(
   (name) => `sortie_${name}`,
 );
 
