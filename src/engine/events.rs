@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{inbox::Request, monitor::Signal, project::Project};
-use crate::opencode::{Event, Reply, SessionId, SessionStatus};
+use crate::opencode::{Event, MessageInfo, Reply, SessionId, SessionStatus};
 
 /// Hands one event of a directory on. Of sessions that concern nobody nothing is kept.
 pub fn take(project: &Arc<Project>, directory: Option<&str>, event: &Event) {
@@ -37,10 +37,14 @@ pub fn take(project: &Arc<Project>, directory: Option<&str>, event: &Event) {
             project.signal(session, || Signal::Deleted);
         }
         Event::MessageUpdated(info) => {
+            if matches!(**info, MessageInfo::Assistant(_)) {
+                project.moves(session);
+            }
             project.signal(session, || Signal::Message(info.clone()));
             project.sessions.message(session, info);
         }
         Event::PartUpdated(part) => {
+            project.moves(session);
             project.signal(session, || Signal::Part(part.clone()));
         }
         Event::Delta { .. } => project.moves(session),

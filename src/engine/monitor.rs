@@ -79,8 +79,8 @@ struct Turn {
     refused: Option<String>,
     /// The call that failed last, and how.
     failed: Option<String>,
-    /// The calls at work.
-    running: BTreeSet<PartId>,
+    /// The calls at work, and of what.
+    running: BTreeMap<PartId, String>,
 }
 
 /// Follows one run.
@@ -285,6 +285,12 @@ impl Monitor {
         self.turns.values().next_back().is_some_and(|turn| !turn.running.is_empty())
     }
 
+    /// Whether this one is.
+    #[must_use]
+    pub fn is_in(&self, tool: &str) -> bool {
+        self.turns.values().next_back().is_some_and(|turn| turn.running.values().any(|running| running == tool))
+    }
+
     /// The model that answered last.
     #[must_use]
     pub fn answered_by(&self) -> Option<&ModelRef> {
@@ -393,7 +399,7 @@ impl Monitor {
             Part::Tool(part) if part.message_id > self.prompt => {
                 let turn = self.turns.entry(part.message_id.clone()).or_default();
                 if part.is_running() {
-                    turn.running.insert(part.id.clone());
+                    turn.running.insert(part.id.clone(), part.tool.clone());
                 } else {
                     turn.running.remove(&part.id);
                 }

@@ -345,9 +345,10 @@ impl Project {
         lock(&self.routes).get(session).cloned().unwrap_or_default()
     }
 
-    /// Notes that the agent of a session moves.
+    /// Notes that the agent of a session moves, and with it one whose subagent it is.
     pub fn moves(&self, session: &SessionId) {
-        let tasks = self.tasks_in(session);
+        let mut tasks = self.tasks_in(session);
+        tasks.extend(self.budgets.above(session));
         let running = lock(&self.running);
         for task in tasks.iter().filter_map(|task| running.get(task)) {
             task.live.moves();

@@ -251,9 +251,6 @@ impl Runner {
         if !matches!(signal, Signal::Polled { .. }) {
             self.live.touch();
         }
-        if still::is_progress(&signal) {
-            self.live.moves();
-        }
         let circle = self.repeats.hear(&signal);
         let heard = self.monitor.hear(signal);
         let monitor = &self.monitor;

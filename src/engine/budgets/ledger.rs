@@ -142,6 +142,12 @@ impl Ledger {
         }
     }
 
+    /// The task below which the host made a session.
+    #[must_use]
+    pub fn above(&self, session: &SessionId) -> Option<TaskId> {
+        self.inner().children.get(session).copied()
+    }
+
     /// The account of a session, and whether it is the task's own.
     fn of<R>(
         &self,

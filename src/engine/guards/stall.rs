@@ -1,9 +1,9 @@
 //! Whether a run still moves.
 //!
 //! Progress is anything that is heard of an answer: words, also single pieces of them, a tool call that begins, changes
-//! or ends, a new step. What waits for a person or for the host's own retry does not stand still: that has its own
-//! bound and its own words. A tool at work may be silent for [`IN_TOOL`] times as long as a model: nobody can tell a
-//! test suite of ten minutes from one that hangs.
+//! or ends, a new step, and all of that of a subagent. What waits for a person, for tasks of its own or for the host's
+//! retry does not stand still: that has its own bound and its own words. A tool at work may be silent for [`IN_TOOL`]
+//! times as long as a model: nobody can tell a test suite of ten minutes from one that hangs.
 
 use std::time::Duration;
 

@@ -7,20 +7,14 @@ use crate::{
     engine::{
         failures,
         guards::{Seen, Verdict},
-        monitor::{Reading, Signal},
+        monitor::Reading,
     },
-    opencode::{MessageInfo, SessionId},
+    opencode::SessionId,
     task::recovery::Why,
 };
 
-/// Whether a signal shows that the agent moves. That the host says something of the session does not.
-pub(super) fn is_progress(signal: &Signal) -> bool {
-    match signal {
-        Signal::Part(_) => true,
-        Signal::Message(info) => matches!(info.as_ref(), MessageInfo::Assistant(_)),
-        _ => false,
-    }
-}
+/// The tool by which a task waits for those that it launched: they have bounds of their own.
+const WAIT: &str = "sortie_wait";
 
 impl Runner {
     fn seen(&self) -> Seen {
@@ -60,7 +54,7 @@ impl Runner {
         if reading != Reading::Open {
             return Ok(reading);
         }
-        if self.monitor.extent() != before {
+        if self.monitor.extent() != before || self.monitor.is_in(WAIT) {
             self.live.moves();
             return Ok(reading);
         }

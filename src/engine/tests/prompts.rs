@@ -82,7 +82,7 @@ async fn give(rig: &Rig, life: &Life, number: i64, answer: Answer) -> String {
 }
 
 /// A session below another, in a turn that does what the model does with this prompt.
-async fn below(rig: &Rig, parent: &SessionId, directory: &str, text: &str) -> SessionId {
+pub(super) async fn below(rig: &Rig, parent: &SessionId, directory: &str, text: &str) -> SessionId {
     let session = NewSession { parent: Some(parent.clone()), ..NewSession::default() };
     let client = rig.host.client();
     let child = client.create_session(directory, session).await.unwrap().id;
@@ -96,7 +96,7 @@ async fn prompt(rig: &Rig, directory: &str, session: &SessionId, text: &str) {
     rig.host.client().prompt_async(directory, session, prompt).await.unwrap();
 }
 
-async fn session_of(rig: &Rig, life: &Life, task: TaskId) -> SessionId {
+pub(super) async fn session_of(rig: &Rig, life: &Life, task: TaskId) -> SessionId {
     rig.until(&[life], secs(5), "the session", async || life.task(task).await.session().is_some()).await;
     rig.pass(life, Duration::from_millis(200)).await;
     life.task(task).await.session().unwrap().parse().unwrap()

@@ -4,11 +4,13 @@ use serde_json::json;
 
 use super::{
     flow::{limited, secs},
-    rig::{Life, Rig},
+    prompts::{below, session_of},
+    rig::{DIR, Life, Rig},
 };
 use crate::{
     engine::{ops::Caller, options::Options},
     fault::Code,
+    inbox::{Policy, Settings},
     opencode::{
         Reply,
         fake::{Fault, PromptSeen, Script, Step},
@@ -106,11 +108,14 @@ async fn what_thinks_works_or_waits_for_somebody_does_not_stand_still() {
     for (what, step) in [
         ("pieces of an answer", Step::Think(long)),
         ("a tool at work", Step::Tool("bash".to_owned(), long)),
+        ("its tasks", Step::Tool("sortie_wait".to_owned(), 4 * long)),
         ("the host's retry", Step::Retry("overloaded".to_owned(), long)),
         ("a person", Step::AskPermission("bash".to_owned(), "rm *".to_owned())),
+        ("a person, unheard", Step::AskPermission("bash".to_owned(), "rm *".to_owned())),
     ] {
         let is_asked = matches!(step, Step::AskPermission(..));
         let rig = Rig::new(move |_| Script::new().then(step.clone()).then_say("done")).await;
+        rig.host.silence_events(what == "a person, unheard");
         let life = start(&rig).await;
         let task = rig.launch(&life, &["x"]).await[0];
         if is_asked {
@@ -182,6 +187,55 @@ async fn without_events_progress_is_found_by_looking() {
     let task = rig.launch(&life, &["x"]).await[0];
     let ended = rig.end_of(&life, task).await;
     assert_eq!((ended.state.name(), ended.attempt, prompts(&rig)), (StateName::Complete, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_session_is_busy_is_no_progress() {
+    let rig = Rig::new(|_| Script::hang()).await;
+    rig.host.silence_events(true);
+    let life = start(&rig).await;
+    let task = life.launch(vec![TaskSpec { max_attempts: 1, ..rig.spec("x") }]).await[0];
+    let ended = rig.end_of(&life, task).await;
+    assert_eq!((failure(&ended).class, prompts(&rig)), (ErrorClass::Stall, 2));
+    let lasted = life.at.now().since(ended.created_at);
+    assert!(lasted < secs(4 * STALL), "the polls counted for {lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_subagent_moves_does_not_stand_still() {
+    let long = secs(6 * STALL);
+    let rig = Rig::new(move |seen| match seen.text.as_str() {
+        "below" => Script::new().then(Step::Think(long)).then_say("done"),
+        _ => Script::new().then(Step::Tool("task".to_owned(), long)).then_say("done"),
+    })
+    .await;
+    let life = start(&rig).await;
+    let tasks = rig.launch(&life, &["x", "y"]).await;
+    let session = session_of(&rig, &life, tasks[0]).await;
+    below(&rig, &session, DIR, "below").await;
+    for (task, asked) in [(tasks[0], 1), (tasks[1], 2)] {
+        rig.end_of(&life, task).await;
+        let session = life.task(task).await.session().unwrap().parse().unwrap();
+        assert_eq!(rig.host.prompts(&session).len(), asked, "only the one without a subagent was nudged");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nudged_agent_that_is_refused_one_thing_and_goes_on_is_nudged_no_more() {
+    let ask = |what: &str| ("bash".to_owned(), what.to_owned());
+    let rig = Rig::new(move |seen| match (is_nudge(seen), seen.asked_before) {
+        (true, 0) => Script::new().then(Step::AskPermissions(vec![ask("one"), ask("two")])).then_say("never"),
+        (true, _) => Script::say("went on"),
+        _ => Script::say_after(secs(32), "slow"),
+    })
+    .await;
+    // Longer than it takes to find that a turn was ended by a refusal.
+    let permissions = Settings { policy: Policy::Deny, ..Settings::default() };
+    let deny = Options { permissions, stall: 30, ..Options::default() };
+    let life = rig.start_as(deny, rig.host.transport()).await;
+    let task = rig.launch(&life, &["x"]).await[0];
+    let ended = rig.end_of(&life, task).await;
+    assert_eq!((ended.attempt, prompts(&rig), life.result(task).await.as_str()), (1, 2, "went on"));
 }
 
 fn calls(results: impl IntoIterator<Item = &'static str>) -> Script {
