@@ -337,8 +337,9 @@ async fn a_task_gives_time_neither_to_itself_nor_to_a_stranger() {
     rig.until(&[&life], secs(5), "the runs", async || rig.host.busy().len() == 2).await;
     let session = life.task(tasks[0]).await.session().unwrap().parse().unwrap();
     let own = Caller { session, ..caller(&rig) };
-    for task in &tasks {
-        assert_eq!(extend(&life, &own, *task, 60).await.unwrap_err(), Code::OwnLimit);
+    let subagent = Caller { session: below(&rig, &own.session, DIR, "x").await, ..caller(&rig) };
+    for (caller, task) in [(&own, tasks[0]), (&own, tasks[1]), (&subagent, tasks[0]), (&subagent, tasks[1])] {
+        assert_eq!(extend(&life, caller, task, 60).await.unwrap_err(), Code::OwnLimit);
     }
     let mut child = rig.spec("child");
     child.parent.session = own.session.to_string();
