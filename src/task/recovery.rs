@@ -179,8 +179,8 @@ pub const RULES: [Rule; 18] = [
     last(ErrorClass::Aborted, "Somebody stopped the turn.", "Try it again with `sortie_retry`."),
     last(
         ErrorClass::Limit,
-        "The task ran into its time limit, or was refused a permission.",
-        "Give it more time (`timeout`, `sortie_extend`) or the permission.",
+        "The task ran into its time limit or a budget, or was refused a permission.",
+        "Give it more time (`timeout`, `sortie_extend`), more of the budget (`/budget`), or the permission.",
     ),
     last(ErrorClass::Unknown, "Anything else.", "See the message and the log in Sortie's home."),
 ];
