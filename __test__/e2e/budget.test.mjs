@@ -37,10 +37,11 @@ async function start() {
   await events.ready;
 }
 
-/** A model's turn that calls a tool and uses so many tokens. @param {number} tokens @returns {Step} */
-const use = (tokens) => ({
+/** A model's turn that calls a tool and uses so many tokens. @param {number} tokens @param {number} [of] @returns {Step} */
+const use = (tokens, of = 0) => ({
   tool: "bash",
-  args: { command: "true", description: "uses tokens" },
+  // Each of something else: a row of the same would be a circle.
+  args: { command: `true ${of}`, description: "uses tokens" },
   usage: { prompt_tokens: tokens - 50, completion_tokens: 50 },
 });
 
@@ -48,7 +49,7 @@ const use = (tokens) => ({
 const little = (step) => ({ ...step, usage: { prompt_tokens: 5, completion_tokens: 5 } });
 
 /** A task that uses ten times its budget. @param {string} title */
-const greedy = (title) => task(title, ...Array.from({ length: 20 }, () => use(500)), { say: `${title} is done` });
+const greedy = (title) => task(title, ...Array.from({ length: 20 }, (_, of) => use(500, of)), { say: `${title} is done` });
 
 /** What a command of ours shows. @param {Session} session @param {string} command @param {string} [words] */
 async function typed(session, command, words = "") {

@@ -62,9 +62,10 @@ async function stage(options, config = {}) {
           const story = byTask(await rowsOf(sandbox)).get(id) ?? [];
           checkJournal(id, story);
           const sessions = story.filter(({ change }) => change === "bind").map(({ detail }) => detail.session);
-          assert.equal(sessions.length, 1, `${name} stays in its session`);
+          const failed = story.flatMap(({ detail }) => detail.failure ?? []);
+          assert.equal(sessions.length, 1, `${name} stays in its session, after ${JSON.stringify(failed)}`);
           const messages = await messagesOf(server, sessions[0]);
-          const failures = story.flatMap(({ detail }) => detail.failure?.class ?? []);
+          const failures = failed.map((failure) => failure.class);
           return { told, status: await status(), session: sessions[0], messages, failures };
         },
       };
