@@ -189,7 +189,9 @@ fn a_database_of_the_first_version_is_read_for_ever() {
     let all = Filter::default();
     let mut as_new = new.tasks(&project(), &all).unwrap();
     // It did not know yet what a task remembers of its failed attempts.
-    as_new.iter_mut().for_each(|task| task.recovery = sortie::task::Recovery::default());
+    for task in &mut as_new {
+        task.recovery = sortie::task::Recovery::default();
+    }
     assert_eq!(old.tasks(&project(), &all).unwrap(), as_new);
     assert_eq!(old.journal(&project(), 0, 99).unwrap(), new.journal(&project(), 0, 99).unwrap());
     assert_eq!(old.outcome(id(2)).unwrap(), new.outcome(id(2)).unwrap());
