@@ -324,6 +324,10 @@ async fn a_waiting_task_is_given_more_time_as_well_and_a_restart_keeps_it() {
     }
     life.close_cleanly(&rig).await;
     let life = rig.start_as(limited(1), rig.host.transport()).await;
+    let runs = async || life.state(tasks[0]).await == StateName::Running;
+    rig.until(&[&life], secs(5), "the run", runs).await;
+    let TaskState::Running { started_at, deadline, .. } = life.task(tasks[0]).await.state else { panic!("it runs") };
+    assert_eq!(deadline.since(started_at), secs(25));
     for task in tasks {
         assert_eq!(rig.end_of(&life, task).await.state.name(), StateName::Complete);
     }
