@@ -105,7 +105,7 @@ fn writer() {
         store.launch(&[first, second]).unwrap();
         println!("did {} 0 .", id(n + 1));
         let claim = |store: &mut SqliteStore| {
-            store.claim(&project(), me, NOW, &mut |_| Some(run(None))).unwrap().iter().for_each(say);
+            store.claim(&project(), me, NOW, &mut each(|_| Some(run(None)))).unwrap().iter().for_each(say);
         };
         let change = |store: &mut SqliteStore, n, change: &Change| {
             let changed = store.change(id(n), Guard::Anyone, change, None, NOW).unwrap();

@@ -164,7 +164,7 @@ fn fill(store: &mut SqliteStore) {
     store.launch(&tasks).unwrap();
     store.launch(&[task(5, instance(1), |spec| spec.depends_on = vec![id(1)])]).unwrap();
     store.launch(&[task(6, instance(1), |spec| spec.depends_on = vec![id(0)])]).unwrap();
-    store.claim(&project(), instance(1), now, &mut |_| Some(run(Some("ses_run")))).unwrap();
+    store.claim(&project(), instance(1), now, &mut each(|_| Some(run(Some("ses_run"))))).unwrap();
     change(store, 1, &Change::Fail { failure: failure.clone(), retry: None }, None);
     let outcome = Outcome { text: "done".into(), usage: Usage { cost: 0.5, ..Usage::default() } };
     change(store, 2, &Change::Complete, Some(&outcome));
@@ -199,7 +199,7 @@ fn a_database_of_the_first_version_is_read_for_ever() {
     assert_eq!(old.setting("a").unwrap().as_deref(), Some("1"));
     // And it lives on.
     old.change(id(0), Guard::Anyone, &Change::Complete, None, Timestamp(9)).unwrap();
-    let claimed = old.claim(&project(), instance(1), Timestamp(100), &mut |_| Some(run(None))).unwrap();
+    let claimed = old.claim(&project(), instance(1), Timestamp(100), &mut each(|_| Some(run(None)))).unwrap();
     assert_eq!(claimed.iter().map(|task| task.id).collect::<Vec<_>>(), [id(4), id(6)]);
     assert_eq!(old.counts(&project()).unwrap().iter().map(|(_, count)| count).sum::<u64>(), 7);
     assert!(old.counts(&project()).unwrap().contains(&(StateName::Cancelled, 1)));

@@ -42,10 +42,15 @@ fn eight_processes_never_run_a_task_twice() {
     // The dead one had some running.
     let mut left = 100;
     store
-        .claim(&project(), dead(), NOW, &mut |_| {
-            left -= 1;
-            (left >= 0).then(|| run(Some("ses_dead")))
-        })
+        .claim(
+            &project(),
+            dead(),
+            NOW,
+            &mut each(|_| {
+                left -= 1;
+                (left >= 0).then(|| run(Some("ses_dead")))
+            }),
+        )
         .unwrap();
 
     let mut workers: Vec<_> = (0..WORKERS)
@@ -106,10 +111,15 @@ fn worker() {
     loop {
         let mut wanted = 6;
         let claimed = store
-            .claim(&project(), me, NOW, &mut |task| {
-                wanted -= 1;
-                (wanted >= 0).then(|| run(task.session()))
-            })
+            .claim(
+                &project(),
+                me,
+                NOW,
+                &mut each(|task| {
+                    wanted -= 1;
+                    (wanted >= 0).then(|| run(task.session()))
+                }),
+            )
             .unwrap();
         for task in &claimed {
             println!("did claim {} {}", task.id, task.fence.0);

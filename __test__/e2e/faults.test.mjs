@@ -74,15 +74,15 @@ describe("faults of models, sessions and users", { concurrency: 4 }, () => {
     };
   }
 
-  test("a rate limit that outlasts the host's retries is followed by another attempt in the same session", async () => {
+  test("a rate limit is waited out in the same attempt and session, by Sortie and not by the host", async () => {
     const limit = (/** @type {ModelRequest[]} */ asked) =>
-      asked.length <= HOST_TRIES ? { status: 429, headers: AT_ONCE } : { say: "RESULT after the limit" };
+      asked.length <= 2 ? { status: 429, headers: AT_ONCE } : { say: "RESULT after the limit" };
     const { told, status, story, sessions } = await (await start("limit", limit)).end();
     assert.match(told, /\[complete\][\s\S]*RESULT after the limit/);
-    assert.equal(status.attempt, 2);
+    assert.equal(status.attempt, 1);
     assert.equal(sessions.length, 1);
-    const failure = story.find(({ change }) => change === "fail")?.detail.failure;
-    assert.equal(failure.class, "rate_limit", JSON.stringify(failure));
+    const yields = story.filter(({ change }) => change === "yield");
+    assert.ok(yields.length > 0, JSON.stringify(story));
   });
 
   test("a model that is down for ever fails the task after its attempts, with the reason", async () => {

@@ -1,114 +1,77 @@
-//! Slots: the right to run one task of an agent.
+//! Slots: the right to run one task, counted over all projects of a process.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fmt,
-    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use serde::Deserialize;
+use super::decide::Own;
+use crate::{store::Lane, task::ProjectKey};
 
-/// How many tasks of one agent may run at once, in one process and project.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// For every agent that is not named.
-    pub default: NonZeroU32,
-    /// For single agents, by name.
-    pub agents: BTreeMap<String, NonZeroU32>,
-}
+type Counts = HashMap<(ProjectKey, Lane), u32>;
 
-impl Default for Limits {
-    /// Ten of each agent, the seed's figure for workers.
-    fn default() -> Self {
-        Self { default: NonZeroU32::new(10).unwrap_or(NonZeroU32::MIN), agents: BTreeMap::new() }
-    }
-}
-
-impl Limits {
-    /// The limit of an agent.
-    #[must_use]
-    pub fn of(&self, agent: &str) -> u32 {
-        self.agents.get(agent).copied().unwrap_or(self.default).get()
-    }
-}
-
-/// The slots of one project.
-#[derive(Clone)]
+/// The slots that the tasks of this process hold.
+#[derive(Clone, Default)]
 pub struct Slots {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    limits: Limits,
-    used: Mutex<HashMap<String, u32>>,
-    freed: Box<dyn Fn() + Send + Sync>,
+    held: Arc<Mutex<Counts>>,
 }
 
 /// A taken slot. Dropping it, on whatever path, gives it back.
 pub struct Slot {
-    shared: Arc<Shared>,
-    agent: String,
+    slots: Slots,
+    key: (ProjectKey, Lane),
+    freed: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Slots {
-    /// Empty slots; `freed` is called after each return, so that waiting work is looked at again.
+    /// Takes a slot. `freed` is called after its return, so that waiting work is looked at again.
     #[must_use]
-    pub fn new(limits: Limits, freed: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { shared: Arc::new(Shared { limits, used: Mutex::default(), freed: Box::new(freed) }) }
+    pub fn take(&self, project: &ProjectKey, lane: &Lane, freed: Arc<dyn Fn() + Send + Sync>) -> Slot {
+        let key = (project.clone(), lane.clone());
+        *self.held().entry(key.clone()).or_default() += 1;
+        Slot { slots: self.clone(), key, freed }
     }
 
-    /// Takes a slot of `agent`, if one is free.
+    /// What is held, as a project sees it.
     #[must_use]
-    pub fn take(&self, agent: &str) -> Option<Slot> {
-        let mut used = self.shared.used();
-        let count = used.entry(agent.to_owned()).or_default();
-        if *count >= self.shared.limits.of(agent) {
-            return None;
-        }
-        *count += 1;
-        Some(Slot { shared: Arc::clone(&self.shared), agent: agent.to_owned() })
+    pub fn own(&self, project: &ProjectKey) -> Vec<Own> {
+        let held = self.held();
+        held.iter()
+            .map(|((of, lane), count)| Own { same_project: of == project, lane: lane.clone(), count: *count })
+            .collect()
     }
 
-    /// Taken slots and limit of an agent.
-    #[must_use]
-    pub fn usage(&self, agent: &str) -> (u32, u32) {
-        (self.shared.used().get(agent).copied().unwrap_or(0), self.shared.limits.of(agent))
-    }
-}
-
-impl Shared {
     /// The counts. A panic elsewhere cannot leave them half changed, so a poisoned lock is used as it is.
-    fn used(&self) -> MutexGuard<'_, HashMap<String, u32>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Counts> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         {
-            let mut used = self.shared.used();
-            if let Some(count) = used.get_mut(&self.agent) {
+            let mut held = self.slots.held();
+            if let Some(count) = held.get_mut(&self.key) {
                 *count -= 1;
                 if *count == 0 {
-                    used.remove(&self.agent);
+                    held.remove(&self.key);
                 }
             }
         }
-        (self.shared.freed)();
+        (self.freed)();
     }
 }
 
 impl fmt::Debug for Slots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slots").field("limits", &self.shared.limits).finish_non_exhaustive()
+        f.debug_tuple("Slots").field(&*self.held()).finish()
     }
 }
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Slot").field(&self.agent).finish()
+        f.debug_tuple("Slot").field(&self.key.1).finish()
     }
 }
 
@@ -118,46 +81,35 @@ mod tests {
 
     use super::*;
 
-    fn slots(of_a: u32) -> (Slots, Arc<AtomicU32>) {
-        let freed = Arc::new(AtomicU32::new(0));
-        let seen = Arc::clone(&freed);
-        let limits = Limits {
-            default: NonZeroU32::new(1).unwrap(),
-            agents: BTreeMap::from([("a".to_owned(), NonZeroU32::new(of_a).unwrap())]),
-        };
-        let slots = Slots::new(limits, move || {
-            seen.fetch_add(1, Ordering::SeqCst);
-        });
-        (slots, freed)
-    }
-
-    #[test]
-    fn each_agent_has_its_own_limit() {
-        let (slots, _) = slots(2);
-        let held = [slots.take("a"), slots.take("a"), slots.take("b")];
-        assert!(held.iter().all(Option::is_some));
-        assert!(slots.take("a").is_none() && slots.take("b").is_none());
-        assert_eq!((slots.usage("a"), slots.usage("c")), ((2, 2), (0, 1)));
-    }
-
     #[test]
     fn a_slot_comes_back_on_drop_and_on_panic() {
-        let (slots, freed) = slots(1);
-        drop(slots.take("a"));
-        let moved = slots.take("a");
+        let (slots, freed) = (Slots::default(), Arc::new(AtomicU32::new(0)));
+        let (here, there) = (ProjectKey::new("/a"), ProjectKey::new("/b"));
+        let lane = Lane { agent: "a".to_owned(), model: String::new() };
+        let take = |project| {
+            let freed = Arc::clone(&freed);
+            slots.take(
+                project,
+                &lane,
+                Arc::new(move || {
+                    freed.fetch_add(1, Ordering::SeqCst);
+                }),
+            )
+        };
+        drop(take(&here));
+        let (moved, other) = (take(&here), take(&there));
+        let counts = |slots: &Slots| {
+            let mut own = slots.own(&here);
+            own.sort_by_key(|own| !own.same_project);
+            own.into_iter().map(|own| (own.same_project, own.count)).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(&slots), [(true, 1), (false, 1)]);
         let panicked = std::thread::spawn(move || {
             let _slot = moved;
             panic!("a runner dies");
         });
         assert!(panicked.join().is_err());
-        assert_eq!(slots.usage("a"), (0, 1));
-        assert_eq!(freed.load(Ordering::SeqCst), 2);
-    }
-
-    #[test]
-    fn a_limit_of_zero_does_not_parse() {
-        assert!(serde_json::from_str::<Limits>(r#"{"default": 0}"#).is_err());
-        assert!(serde_json::from_str::<Limits>(r#"{"agents": {"a": 0}}"#).is_err());
-        assert!(serde_json::from_str::<Limits>(r#"{"agent": {"a": 1}}"#).is_err());
+        drop(other);
+        assert_eq!((counts(&slots), freed.load(Ordering::SeqCst)), (vec![], 3));
     }
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::listening::Listening;
 use crate::{
+    admission::Slots,
     clock::{Clock, Ids},
     opencode::{AscendingIds, MessageId, PartId},
     store::{StoreHandle, home::Home},
+    sys::memory::MemoryGauge,
     task::InstanceId,
 };
 
@@ -19,6 +21,10 @@ pub struct Core {
     pub home: Home,
     /// The database.
     pub store: StoreHandle,
+    /// The slots that tasks of this process hold.
+    pub slots: Slots,
+    /// How full the memory is.
+    pub memory: MemoryGauge,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Names for new things.

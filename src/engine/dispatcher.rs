@@ -1,13 +1,9 @@
 //! Starts what may start. Woken by whatever could change the answer; asleep otherwise.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::{budgets::Gate, project::Project, runner};
-use crate::{
-    admission::Slot,
-    store::StoreError,
-    task::{Run, Task, TaskId, Timestamp},
-};
+use super::{admission::Look, budgets::Gate, project::Project, runner};
+use crate::{store::StoreError, task::Timestamp};
 
 /// The pause after the database refused: it is held by another process, or the disk is full.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -42,35 +38,25 @@ async fn sleep(pause: Option<Duration>) {
     }
 }
 
-/// Claims every runnable task that has a free slot, starts them, and says when the next one is due.
+/// Claims what may start, starts it, and says when to look again by time alone.
 async fn start_runnable(project: &Arc<Project>) -> Result<Option<Timestamp>, StoreError> {
-    let (key, slots, core) = (project.key.clone(), project.slots.clone(), Arc::clone(&project.core));
-    let (project_of, budgets) = (Arc::clone(project), project.options.budget.clone());
-    let missions = project.missions.ids();
-    let (claimed, mut taken, due) = project
+    let look_of = Arc::clone(project);
+    let (claimed, mut slots, due) = project
         .store(move |store| {
-            let now = core.clock.now();
-            let mut taken: HashMap<TaskId, Slot> = HashMap::new();
-            let mut gate = Gate::read(store, &budgets, &key, &missions, now)?;
-            let claimed = store.claim(&key, core.instance, now, &mut |task: &Task| {
-                if project_of.is_leaving(&task.spec.directory) || gate.holds(task).is_some() {
-                    return None;
-                }
-                let slot = slots.take(&task.spec.agent)?;
-                gate.start(task);
-                taken.insert(task.id, slot);
-                Some(task.run.clone().unwrap_or_else(|| {
-                    let (message, part) = core.prompt_ids();
-                    Run { session: None, message: message.to_string(), part: part.to_string() }
-                }))
-            })?;
-            gate.write(store, now)?;
-            project_of.budgets.keep(gate);
-            Ok((claimed, taken, store.next_due(&key, core.instance, now)?))
+            let Project { key, core, options, missions, .. } = &*look_of;
+            let (now, instance) = (core.clock.now(), core.instance);
+            let gate = Gate::read(store, &options.budget, key, &missions.ids(), now)?;
+            let mut look = Look::new(Arc::clone(&look_of), gate, now);
+            let claimed = store.claim(key, instance, now, &mut look)?;
+            look.gate.write(store, now)?;
+            let due = store.next_due(key, instance, now)?.into_iter().chain(look.next()).min();
+            let Look { gate, slots, .. } = look;
+            look_of.budgets.keep(gate);
+            Ok((claimed, slots, due))
         })
         .await?;
     for task in claimed {
-        if let Some(slot) = taken.remove(&task.id) {
+        if let Some(slot) = slots.remove(&task.id) {
             project.tracker.spawn(runner::supervise(Arc::clone(project), task, slot));
         }
     }

@@ -8,6 +8,7 @@
 //! - A runner owns its task by a fence. Whoever loses the fence stops without a word.
 //! - Nothing wakes up while nothing runs.
 
+mod admission;
 mod budgets;
 pub mod core;
 mod dispatcher;
@@ -19,6 +20,7 @@ mod guards;
 pub mod handoff;
 pub mod inbox;
 mod limit;
+mod limits;
 mod listening;
 pub mod live;
 pub mod missions;

@@ -117,6 +117,15 @@ impl Attachment {
         Ok(self.project.client().models(&self.directory).await?)
     }
 
+    /// Learns as whom a session speaks, so that the limits of its model hold for what it launches.
+    ///
+    /// # Errors
+    /// The host's answer.
+    pub async fn learn_voice(&self, caller: &Caller) -> Result<(), Fault> {
+        self.project.sessions.voice(&self.project.client(), &caller.directory, &caller.session).await?;
+        Ok(())
+    }
+
     /// Tasks by what is asked for.
     ///
     /// # Errors
@@ -151,8 +160,11 @@ impl Attachment {
     pub async fn launch(&self, specs: Vec<(TaskId, TaskSpec, Option<Run>)>) -> Result<Vec<Task>, Fault> {
         let project = self.project();
         let (home, now) = (project.core.instance, project.core.clock.now());
-        let tasks: Vec<Task> =
-            specs.into_iter().map(|(id, spec, run)| Task { run, ..Task::new(id, spec, home, now) }).collect();
+        let task = |(id, mut spec, run): (TaskId, TaskSpec, Option<Run>)| {
+            spec.expected_model = project.expected_model(&spec);
+            Task { run, ..Task::new(id, spec, home, now) }
+        };
+        let tasks: Vec<Task> = specs.into_iter().map(task).collect();
         let inserted = tasks.clone();
         project.store(move |store| store.launch(&inserted)).await?;
         project.launched(&tasks);
@@ -186,10 +198,17 @@ impl Attachment {
         Ok(seen.collect())
     }
 
-    /// Taken slots and limit of an agent.
+    /// Why a pending task waits, if anything but itself keeps it.
     #[must_use]
-    pub fn slots(&self, agent: &str) -> (u32, u32) {
-        self.project.slots.usage(agent)
+    pub fn waits(&self, task: &Task) -> Option<String> {
+        self.project.admission.reason(task, self.now())
+    }
+
+    /// How many slots the tasks of this process hold in the project.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn slots_held(&self) -> u32 {
+        self.project.core.slots.own(&self.project.key).iter().filter(|own| own.same_project).map(|own| own.count).sum()
     }
 
     /// Waits until `all` of the tasks, or one of them, have ended.

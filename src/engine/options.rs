@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::fallback::Fallback;
 use crate::{
-    admission::{Budgets, Limits, SpawnLimits},
+    admission::{Budgets, Limits, Memory, Setting as ProviderSetting, SpawnLimits},
     fault::{self, Code, Fault},
     inbox, mission,
     store::Durability,
@@ -29,6 +29,12 @@ pub struct Options {
     /// How many tasks of an agent run at once.
     #[serde(deserialize_with = "fault::strict")]
     pub limits: Limits,
+    /// How the providers of models are treated.
+    #[serde(deserialize_with = "fault::strict")]
+    pub providers: ProviderSetting,
+    /// Above what part of the memory, in percent, tasks wait.
+    #[serde(deserialize_with = "fault::strict")]
+    pub memory: MemoryMarks,
     /// Seconds that one run of a task may take, unless the task says otherwise.
     pub timeout: NonZeroU32,
     /// How often a task is tried again after its first attempt, unless the task says otherwise.
@@ -76,6 +82,32 @@ pub enum DurabilityOption {
     Normal,
 }
 
+/// Above what part of the memory, in percent, tasks wait; at 100 none does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemoryMarks {
+    /// Those of low priority.
+    pub low: u8,
+    /// All, while something runs.
+    pub stop: u8,
+}
+
+impl Default for MemoryMarks {
+    /// The seed's figure for low priority.
+    fn default() -> Self {
+        Self { low: 80, stop: 95 }
+    }
+}
+
+impl MemoryMarks {
+    /// The marks with how full the memory is; none when no mark can be passed.
+    #[must_use]
+    pub fn at(self, used: impl FnOnce() -> u8) -> Option<Memory> {
+        let Self { low: low_mark, stop: stop_mark } = self;
+        (low_mark < 100 || stop_mark < 100).then(|| Memory { used: used(), low_mark, stop_mark })
+    }
+}
+
 impl From<DurabilityOption> for Durability {
     fn from(option: DurabilityOption) -> Self {
         match option {
@@ -90,6 +122,8 @@ impl Default for Options {
         Self {
             home: None,
             limits: Limits::default(),
+            providers: ProviderSetting::default(),
+            memory: MemoryMarks::default(),
             timeout: NonZeroU32::new(600).unwrap_or(NonZeroU32::MIN),
             retries: attempt::MAX_ATTEMPTS - 1,
             resume: ResumePolicy::Auto,
@@ -129,6 +163,11 @@ impl Options {
             return Err(wrong("option `repeats`: 1 would stop at every call; give 0 or at least 2".to_owned()));
         }
         options.fallback.check()?;
+        for (name, mark) in [("low", options.memory.low), ("stop", options.memory.stop)] {
+            if !(1..=100).contains(&mark) {
+                return Err(wrong(format!("option `memory.{name}`: {mark} is not between 1 and 100 percent")));
+            }
+        }
         options.mission.check()?;
         options.permissions.check()?;
         if !is_below(Path::new(&options.todo)) {
@@ -168,7 +207,10 @@ mod tests {
     fn nothing_set_means_the_documented_defaults() {
         let options = Options::parse("{}").unwrap();
         assert_eq!(options, Options::default());
-        assert_eq!((options.timeout(), options.retries, options.limits.of("build")), (DEFAULT_TIMEOUT, 4, 10));
+        assert_eq!(
+            (options.timeout(), options.retries, options.limits.of("build").max.get()),
+            (DEFAULT_TIMEOUT, 4, 10)
+        );
     }
 
     #[test]
@@ -177,6 +219,10 @@ mod tests {
             (r#"{"timeout": 0}"#, "timeout"),
             (r#"{"timeout": 86401}"#, "timeout"),
             (r#"{"limits": {"agents": {"build": -1}}}"#, "limits.agents.build"),
+            (r#"{"limits": {"models": {"p": 0}}}"#, "limits.models.p"),
+            (r#"{"memory": {"low": 101}}"#, "memory.low"),
+            (r#"{"memory": {"stop": 0}}"#, "memory.stop"),
+            (r#"{"providers": {"floor": -1}}"#, "providers.floor"),
             (r#"{"retries": 5}"#, "retries"),
             (r#"{"resume": "maybe"}"#, "resume"),
             (r#"{"budget": {"day": {"cost": -1}}}"#, "budget.day.cost"),

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    admission::Admission,
     budgets::Ledger,
     core::Core,
     inbox::Inbox,
@@ -22,7 +23,6 @@ use super::{
     toasts::{Note, Toaster},
 };
 use crate::{
-    admission::Slots,
     opencode::{Agent, Client, ClientError, SessionId},
     store::{Changed, Filter, Store, StoreError},
     task::{Change, FailureKind, Guard, MissionId, PauseReason, ProjectKey, StateName, Task, TaskId, TaskState},
@@ -49,6 +49,8 @@ pub struct Running {
     pub orders: mpsc::UnboundedSender<Order>,
     /// What it shows of itself.
     pub live: Arc<Live>,
+    /// The session that launched it.
+    pub parent: Arc<str>,
     /// Its name for people.
     pub label: Arc<str>,
     /// Where it works.
@@ -70,8 +72,8 @@ pub struct Project {
     pub options: Options,
     /// Whether the host leaves when the main session is idle (`opencode run`).
     pub headless: bool,
-    /// Who may start.
-    pub slots: Slots,
+    /// What is remembered of who may start.
+    pub admission: Admission,
     /// Wakes the dispatcher.
     pub dispatch: Arc<Notify>,
     /// Wakes the reports.
@@ -136,14 +138,13 @@ impl Project {
         directory: &str,
     ) -> Arc<Self> {
         let dispatch = Arc::new(Notify::new());
-        let freed = Arc::clone(&dispatch);
         let (toaster, notes) = Toaster::new(options.toasts);
         let project = Arc::new(Self {
-            slots: Slots::new(options.limits.clone(), move || freed.notify_one()),
             key,
             core,
             options,
             headless,
+            admission: Admission::default(),
             dispatch,
             tell: Notify::new(),
             routed: Notify::new(),
@@ -289,6 +290,11 @@ impl Project {
         let agents = Arc::new(self.client().agents(&self.directory()).await?);
         *cached = Some(Arc::clone(&agents));
         Ok(agents)
+    }
+
+    /// The agents that the host knows, if they were asked for already.
+    pub fn known_agents(&self) -> Option<Arc<Vec<Agent>>> {
+        self.agents.try_lock().ok()?.clone()
     }
 
     /// Makes a runner known. One that was claimed while the project is being let go is told so.

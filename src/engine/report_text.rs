@@ -100,6 +100,9 @@ pub fn state(task: &Task) -> String {
         TaskState::Pending { waiting: Waiting::Backoff { .. }, .. } => {
             format!("pending: attempt {} failed", task.attempt)
         }
+        TaskState::Pending { waiting: Waiting::Provider { .. }, .. } => {
+            "pending: its provider asks for patience".to_owned()
+        }
         TaskState::Pending { waiting: Waiting::Resume, .. } => "pending: to be resumed".to_owned(),
         other => other.name().as_str().to_owned(),
     }

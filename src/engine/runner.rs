@@ -13,6 +13,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
+    admission::Hearing,
     budgets::Ledger,
     failures,
     guards::{Repeats, Stall},
@@ -51,6 +52,8 @@ enum End {
     /// The store already says so; only the session is left to stop.
     Stopped,
     Interrupted,
+    /// The model's provider asks for patience.
+    Yielded(Change),
     Aborted,
     /// Somebody else holds the task now.
     Lost,
@@ -73,6 +76,8 @@ struct Runner {
     repeats: Repeats,
     /// The model that the task has without a chain, as far as it is known.
     own: Option<ModelRef>,
+    /// What is heard of the model's provider, once the model is known.
+    hearing: Option<Hearing>,
     /// Something decisive was heard while another answer was waited for.
     heard_early: bool,
 }
@@ -87,6 +92,7 @@ pub async fn supervise(project: Arc<Project>, task: Task, slot: Slot) {
         Running {
             orders: sender,
             live: Arc::clone(&live),
+            parent: task.spec.parent.session.as_str().into(),
             label: super::report_text::label(&task).into(),
             directory: task.spec.directory.as_str().into(),
             agent: task.spec.agent.as_str().into(),
@@ -110,8 +116,9 @@ pub async fn supervise(project: Arc<Project>, task: Task, slot: Slot) {
             let stall = Stall::new(project.options.stall());
             let repeats = Repeats::new(project.options.repeats);
             let heard_early = false;
+            let (own, hearing) = (None, None);
             let runner =
-                Runner { project, task, orders, live, sessions, monitor, stall, repeats, own: None, heard_early };
+                Runner { project, task, orders, live, sessions, monitor, stall, repeats, own, hearing, heard_early };
             runner.run((message, part)).await;
         })
     };
@@ -228,7 +235,15 @@ impl Runner {
     /// The next order, as a signal if it is one.
     async fn order(&mut self) -> Result<Option<Signal>, End> {
         match self.orders.recv().await {
-            Some(Order::Signal(signal)) => Ok(Some(signal)),
+            Some(Order::Signal(signal)) => {
+                let patience = self.hearing.as_mut().and_then(|hearing| hearing.heed(&self.project, &signal));
+                let Some(change) = patience else { return Ok(Some(signal)) };
+                match self.hear(signal) {
+                    // Another model goes on at once.
+                    Heard::Over(Reading::Failed(failure)) => Err(End::Failed(failure)),
+                    _ => Err(End::Yielded(change)),
+                }
+            }
             Some(Order::Stop) => Err(End::Stopped),
             Some(Order::Interrupt) | None => Err(End::Interrupted),
         }

@@ -27,6 +27,7 @@ use super::{
     todo,
 };
 use crate::{
+    admission::Slots,
     clock::{Clock, Ids},
     opencode::{AscendingIds, Client, Envelope, Transport},
     store::{
@@ -34,6 +35,7 @@ use crate::{
         home::Home,
         instance::{self, InstanceLock},
     },
+    sys::memory::MemoryGauge,
     task::ProjectKey,
 };
 
@@ -115,6 +117,8 @@ impl Engine {
             instance,
             home,
             store,
+            slots: Slots::default(),
+            memory: MemoryGauge::default(),
             clock,
             ids,
             listening: Listening::default(),

@@ -76,7 +76,8 @@ impl Sessions {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known_voice(&self, session: &SessionId) -> Option<Voice> {
+    /// As whom a session speaks, if that is known already.
+    pub fn known_voice(&self, session: &SessionId) -> Option<Voice> {
         self.known().get(session)?.voice.clone()
     }
 

@@ -17,6 +17,7 @@ pub fn task(key: &str) -> Task {
         agent: "build".to_owned(),
         prompt: format!("do {key}"),
         model: None,
+        expected_model: None,
         directory: "/p".to_owned(),
         parent: Parent { session: "ses_parent".to_owned(), directory: "/p".to_owned() },
         depth: 1,

@@ -40,6 +40,8 @@ codes! {
         "Use one of the listed names.";
     BadOptions, "bad-options", "The plugin's options in the configuration are wrong.",
         "Correct the named option in opencode.json and restart OpenCode.";
+    BadLimit, "bad-limit", "A limit cannot be set so.",
+        "Type /limits to see them, /limits NAME NUMBER or /limits NAME default to set one, /limits reset PROVIDER.";
     EmptyBatch, "empty-batch", "A call names no task at all.",
         "Give at least one task.";
     BatchTooLarge, "batch-too-large", "More tasks in one call than are taken at once.",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{Queue, Scheduler, Wanted};
 use crate::task::{InstanceId, Parent, Priority, ProjectKey, ResumePolicy, Run, Task, TaskId, TaskSpec, Timestamp};
 
 /// The project of these tasks.
@@ -45,6 +46,7 @@ pub fn spec() -> TaskSpec {
         agent: "build".into(),
         prompt: "do it".into(),
         model: None,
+        expected_model: None,
         directory: "/project".into(),
         parent: Parent { session: "ses_parent".into(), directory: "/project".into() },
         depth: 1,
@@ -65,4 +67,34 @@ pub fn task(n: u64, home: InstanceId, adjust: impl FnOnce(&mut TaskSpec)) -> Tas
     let mut spec = spec();
     adjust(&mut spec);
     Task::new(id(n), spec, home, Timestamp(1))
+}
+
+/// Lets each candidate start for which `admit` gives a run.
+pub fn each<F: FnMut(&Task) -> Option<Run>>(admit: F) -> Each<F> {
+    Each(admit)
+}
+
+/// See [`each`].
+pub struct Each<F>(F);
+
+impl<F: FnMut(&Task) -> Option<Run>> Scheduler for Each<F> {
+    fn wanted(&self) -> Wanted {
+        Wanted::first(u32::MAX)
+    }
+
+    fn wants(&mut self, queue: &Queue) -> bool {
+        !queue.candidates.is_empty()
+    }
+
+    fn choose(&mut self, queue: &Queue) -> Vec<TaskId> {
+        queue.candidates.iter().map(|candidate| candidate.id).collect()
+    }
+
+    fn run(&mut self, task: &Task) -> Option<Run> {
+        (self.0)(task)
+    }
+
+    fn providers(&mut self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }

@@ -167,7 +167,12 @@ mod tests {
                 let me = crate::store::fixture::instance(1);
                 let task = crate::store::fixture::task(1, me, |_| ());
                 store.launch(&[task])?;
-                store.claim(&project, me, crate::task::Timestamp(2), &mut |_| panic!("in the middle"))?;
+                store.claim(
+                    &project,
+                    me,
+                    crate::task::Timestamp(2),
+                    &mut crate::store::fixture::each(|_| panic!("in the middle")),
+                )?;
                 Ok(())
             })
             .await

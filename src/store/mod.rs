@@ -17,6 +17,7 @@ pub mod instance;
 mod missions;
 mod platform;
 mod prompts;
+mod queue;
 mod report;
 mod spending;
 pub mod sqlite;
@@ -30,6 +31,7 @@ pub use home::Home;
 pub use instance::InstanceLock;
 pub use missions::{MissionFilter, MissionRow, MissionStep, Missions};
 pub use prompts::{ANSWERED_PROMPTS, Answered, NewPrompt, PromptRow, Prompts};
+pub use queue::{Candidate, Elsewhere, Head, Lane, Queue, Scheduler, Wanted, limits_setting};
 pub use report::{Report, ReportId, Via};
 pub use spending::{Account, Born, Brood, Charge, Lineage, Spending};
 pub use sqlite::{Durability, SqliteStore};
@@ -40,7 +42,7 @@ pub use turn::Turn;
 pub use watch::Watcher;
 
 use crate::task::{
-    Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Rev, Run, StateName, Step, Task, TaskId, Timestamp,
+    Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Rev, StateName, Step, Task, TaskId, Timestamp,
 };
 
 /// Which tasks of a project are asked for. Empty fields ask for all.
@@ -147,8 +149,7 @@ pub trait Store: Missions + Prompts + Spending + Todos + Send + 'static {
     ) -> Result<Changed, StoreError>;
 
     /// Claims runnable tasks of a project for `owner`, which must be their home: pending, due at `now`, every
-    /// dependency complete; highest priority first, then oldest. `admit` sees each candidate in that order and
-    /// answers with the ids of its run, or with nothing to leave it pending.
+    /// dependency complete. `scheduler` sees them with all that runs, and says which start.
     ///
     /// # Errors
     /// [`StoreError`]; then none was claimed.
@@ -157,8 +158,31 @@ pub trait Store: Missions + Prompts + Spending + Todos + Send + 'static {
         project: &ProjectKey,
         owner: InstanceId,
         now: Timestamp,
-        admit: &mut dyn FnMut(&Task) -> Option<Run>,
+        scheduler: &mut dyn Scheduler,
     ) -> Result<Vec<Task>, StoreError>;
+
+    /// What waits and runs, as [`Store::claim`] shows it to its scheduler; with the candidates that are `wanted`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn queue(
+        &mut self,
+        project: &ProjectKey,
+        home: InstanceId,
+        now: Timestamp,
+        wanted: &Wanted,
+    ) -> Result<Queue, StoreError>;
+
+    /// Changes what is known of a provider, while nobody else can. `edit` sees the record and answers with the new one,
+    /// or with nothing to leave it. Says whether it was changed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn edit_provider(
+        &mut self,
+        name: &str,
+        edit: &mut dyn FnMut(Option<&str>) -> Option<String>,
+    ) -> Result<bool, StoreError>;
 
     /// When, after `now`, the next task of `home` that waits for the end of a pause may start. Those that are due
     /// already are not counted: [`Store::claim`] offers them.

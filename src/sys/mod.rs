@@ -3,6 +3,7 @@
 
 pub mod git;
 pub mod home;
+pub mod memory;
 pub mod process;
 pub mod watch;
 

@@ -25,6 +25,7 @@ fn spec(resume: ResumePolicy) -> TaskSpec {
         agent: "build".into(),
         prompt: "p".into(),
         model: None,
+        expected_model: None,
         directory: "/p".into(),
         parent: Parent { session: "ses_1".into(), directory: "/p".into() },
         depth: 1,
@@ -67,6 +68,7 @@ fn changes() -> impl Strategy<Value = Change> {
         1 => Just(Change::Pause),
         1 => Just(Change::Exhaust { over: Over { scope: Scope::Task, what: What::Tokens, used: 2, limit: 1 } }),
         2 => Just(Change::Continue),
+        2 => Just(Change::Yield { provider: "p".into(), until: Timestamp(9), said: "wait".into() }),
     ]
 }
 
@@ -79,6 +81,7 @@ fn arrow(from: StateName, change: &Change, policy: ResumePolicy) -> &'static [St
         (Running, Change::Complete) => &[Complete],
         (Running, Change::Fail { retry: Some(_), .. }) => &[Pending],
         (Pending | Running, Change::Fail { retry: None, .. }) => &[Failed],
+        (Running, Change::Yield { .. }) => &[Pending],
         (Running, Change::Interrupt) => match policy {
             ResumePolicy::Auto => &[Pending, Failed],
             ResumePolicy::Ask => &[Paused, Failed],

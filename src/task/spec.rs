@@ -24,6 +24,20 @@ pub enum Priority {
     High,
 }
 
+impl Priority {
+    /// How much earlier than at its launch a task is taken to stand in the queue. So nothing waits for ever: a low task
+    /// is overtaken only by what is launched within this time after it.
+    #[must_use]
+    pub fn head_start(self) -> Duration {
+        const STEP: Duration = Duration::from_secs(300);
+        match self {
+            Self::Low => Duration::ZERO,
+            Self::Normal => STEP,
+            Self::High => 2 * STEP,
+        }
+    }
+}
+
 /// What happens to a task whose process died while it ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -73,6 +87,9 @@ pub struct TaskSpec {
     pub prompt: String,
     /// The model, if not the inherited one.
     pub model: Option<ModelChoice>,
+    /// The model that it is expected to use, as `provider/model`, if that was known at its launch. Limits go by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_model: Option<String>,
     /// Where the agent works: an absolute path inside the project.
     pub directory: String,
     /// Who launched it.

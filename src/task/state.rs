@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fence, InstanceId, Over, Recovery, Rev, TaskId, TaskSpec, Timestamp};
+use super::{Fence, InstanceId, ModelChoice, Over, Recovery, Rev, TaskId, TaskSpec, Timestamp};
 
 /// One task: what was asked, where it stands, and who may write for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +110,15 @@ pub enum Waiting {
     },
     /// A process to go on where the dead one stopped.
     Resume,
+    /// The model's provider, which asks for patience; then it goes on in the same session.
+    Provider {
+        /// The provider.
+        name: String,
+        /// When it may start again at the earliest.
+        until: Timestamp,
+        /// What the provider said.
+        said: String,
+    },
 }
 
 /// Why a task is paused.
@@ -341,7 +350,9 @@ impl TaskState {
     #[must_use]
     pub fn not_before(&self) -> Option<Timestamp> {
         match self {
-            Self::Pending { waiting: Waiting::Backoff { until, .. }, .. } => Some(*until),
+            Self::Pending { waiting: Waiting::Backoff { until, .. } | Waiting::Provider { until, .. }, .. } => {
+                Some(*until)
+            }
             _ => None,
         }
     }
@@ -382,6 +393,22 @@ impl Task {
     #[must_use]
     pub fn limit(&self) -> Duration {
         self.spec.timeout.saturating_add(self.extended)
+    }
+
+    /// The model that it is expected to use next, as `provider/model`: the one of the chain that it has gone over to, or
+    /// its own; empty when that is not known before it runs.
+    #[must_use]
+    pub fn expected_model(&self) -> String {
+        match &self.recovery.model {
+            Some(ModelChoice { provider, model, .. }) => format!("{provider}/{model}"),
+            None => self.spec.expected_model.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Its place in the queue: when it was launched, less its priority's head start.
+    #[must_use]
+    pub fn place(&self) -> Timestamp {
+        self.created_at.before(self.spec.priority.head_start())
     }
 
     /// The session of the present attempt.

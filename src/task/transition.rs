@@ -60,6 +60,15 @@ pub enum Change {
     },
     /// The process of the runner stops or has died.
     Interrupt,
+    /// The runner leaves it to wait for the model's provider. It is no failure, and the same attempt goes on later.
+    Yield {
+        /// The provider.
+        provider: String,
+        /// When it may start again at the earliest.
+        until: Timestamp,
+        /// What the provider said.
+        said: String,
+    },
     /// Another instance takes over the scheduling.
     Adopt {
         /// The new home.
@@ -148,6 +157,7 @@ impl Change {
             Self::Complete => "complete",
             Self::Fail { .. } => "fail",
             Self::Interrupt => "interrupt",
+            Self::Yield { .. } => "yield",
             Self::Adopt { .. } => "adopt",
             Self::Cancel { .. } => "cancel",
             Self::Pause => "pause",
@@ -176,7 +186,7 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
                 return Err(refuse(Refusal::Fence));
             }
             // A resumed run is still the same attempt; anything else begins a new one.
-            if !matches!(waiting, Waiting::Resume) || task.attempt == 0 {
+            if !matches!(waiting, Waiting::Resume | Waiting::Provider { .. }) || task.attempt == 0 {
                 next.attempt += 1;
                 next.interruptions = 0;
             }
@@ -230,6 +240,11 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
             next.interruptions += 1;
             next.fence = task.fence.next();
             next.state = interrupted(task.spec.resume, next.interruptions, now);
+        }
+        (TaskState::Running { .. }, Change::Yield { provider, until, said }) => {
+            next.fence = task.fence.next();
+            let waiting = Waiting::Provider { name: provider.clone(), until: *until, said: said.clone() };
+            next.state = TaskState::Pending { since: now, waiting };
         }
         (TaskState::Pending { .. } | TaskState::Paused { .. }, Change::Adopt { home }) => {
             next.home = *home;

@@ -25,7 +25,7 @@ pub struct CommandSpec {
 }
 
 /// Every command.
-pub const COMMANDS: [CommandSpec; 8] = [
+pub const COMMANDS: [CommandSpec; 9] = [
     CommandSpec {
         name: "task",
         description: "Make a mission of a request: plan, parallel work, review, report",
@@ -38,6 +38,7 @@ pub const COMMANDS: [CommandSpec; 8] = [
     shown("pause", "Let the mission and its tasks stand still"),
     shown("resume", "Let the paused mission go on, or a paused task by its id or key"),
     shown("budget", "Show what was used, or set a budget: <day|project|mission|task|id> <what> <number|off|default>"),
+    shown("limits", "Show or change how many tasks may run, and what is known of providers"),
     shown("stop", "Stop the mission and every task of this session"),
 ];
 
@@ -97,6 +98,7 @@ pub async fn command(
         "pause" => to.pause_mission(&session, "you paused it; /resume goes on").await,
         "resume" => resume(to, &session, arguments).await,
         "budget" => to.budget(&session, arguments).await,
+        "limits" => to.limits(arguments).await,
         "stop" => to.stop_mission(&session).await,
         _ => Err(Fault::new(Code::UnknownTool, format!("there is no command `{}`", handoff::cut(name, 100)))),
     };

@@ -40,6 +40,7 @@ pub async fn launch(to: &Attachment, caller: &Caller, call: Launch) -> Result<Ve
     agents(to, &tasks).await?;
     models(to, &tasks).await?;
     to.check_fallback(tasks.iter().map(|task| task.agent.as_str())).await?;
+    to.learn_voice(caller).await?;
     let ids: Vec<TaskId> = tasks.iter().map(|_| to.task_id()).collect();
     let mut names = Names { to, caller, keys: keys(&tasks)?, ids: &ids, earlier: HashMap::new() };
     let mut specs = Vec::with_capacity(tasks.len());
@@ -193,6 +194,7 @@ impl Names<'_> {
             agent: task.agent,
             prompt: handoff::replace(&task.prompt, |name| renamed.get(name).map(|id| format!("{{{{result:{id}}}}}"))),
             model: task.model.map(|model| choice(at, &model)).transpose()?,
+            expected_model: None,
             directory: directory(self.to, self.caller, at, task.directory.as_deref())?,
             parent: self.caller.parent(),
             depth,

@@ -64,13 +64,12 @@ fn waits(to: &Attachment, seen: &Seen) -> Option<String> {
     let task = &seen.task;
     match &task.state {
         TaskState::Running { .. } => seen.glance.as_ref()?.waiting(),
-        TaskState::Pending { waiting: Waiting::Turn | Waiting::Resume, .. } => {
+        TaskState::Pending { waiting: Waiting::Turn | Waiting::Resume | Waiting::Provider { .. }, .. } => {
             if let Some(over) = to.held_by(task) {
                 return Some(format!("waits: {over}"));
             }
-            let (used, limit) = to.slots(&task.spec.agent);
-            if used >= limit {
-                return Some(format!("waits: {} {used}/{limit}", task.spec.agent));
+            if let Some(reason) = to.waits(task) {
+                return Some(format!("waits: {reason}"));
             }
             let on: Vec<_> = task.spec.depends_on.iter().map(ToString::to_string).collect();
             (!on.is_empty()).then(|| format!("waits: {}", on.join(", ")))

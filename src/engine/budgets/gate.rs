@@ -2,7 +2,7 @@
 
 use crate::{
     admission::{Bounds, Budget, Budgets, Of, SETTINGS},
-    store::{Account, Charge, Store, StoreError},
+    store::{Account, Charge, Store, StoreError, Wanted},
     task::{MissionId, Over, ProjectKey, Scope, Spent, Task, TaskId, Timestamp},
 };
 
@@ -95,6 +95,23 @@ impl Gate {
         over.next()
     }
 
+    /// Which tasks there is no need to look at, as the budgets hold them.
+    #[must_use]
+    pub fn wanted(&self, depth: u32) -> Wanted {
+        let mut wanted = Wanted::first(depth);
+        for Shared { of, budget, spent } in &self.shared {
+            let refuses = |is_new| budget.refuses(spent, of.scope(), is_new).is_some();
+            match of {
+                Of::Mission(id) if refuses(false) => wanted.without.push(*id),
+                Of::Mission(id) if refuses(true) => wanted.without_fresh.push(*id),
+                Of::Mission(_) => {}
+                _ if refuses(false) => wanted.depth = 0,
+                _ => wanted.fresh &= !refuses(true),
+            }
+        }
+        wanted
+    }
+
     /// A task starts: it counts from now on.
     pub fn start(&mut self, task: &Task) {
         if self.shared.is_empty() || task.attempt > 0 {
@@ -119,4 +136,31 @@ impl Gate {
 
 fn scope(shared: &Shared) -> Scope {
     shared.of.scope()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::Budgets;
+
+    #[test]
+    fn what_is_used_up_keeps_no_more_from_being_looked_at_than_it_holds() {
+        let used = |what: &str| -> Budget {
+            let budgets: Budgets = serde_json::from_str(&format!(r#"{{"day": {{"{what}": 1}}}}"#)).unwrap();
+            budgets.day
+        };
+        let spent = Spent { tokens: 1, tasks: 1, ..Spent::default() };
+        let (one, two) = (MissionId::new(Timestamp(1), &[1; 10]), MissionId::new(Timestamp(1), &[2; 10]));
+        let wanted = |of: &[(Of, &str)]| {
+            let shared = of.iter().map(|(of, what)| Shared { of: of.clone(), budget: used(what), spent });
+            Gate::of(shared.collect()).wanted(5)
+        };
+        let day = || Of::Day;
+        assert_eq!(wanted(&[(day(), "toolCalls"), (Of::Mission(one), "toolCalls")]), Wanted::first(5));
+        assert_eq!(wanted(&[(day(), "tokens")]), Wanted::first(0));
+        assert_eq!(wanted(&[(day(), "tasks")]), Wanted { fresh: false, ..Wanted::first(5) });
+        let (without, without_fresh) = (vec![one], vec![two]);
+        let of_missions = wanted(&[(Of::Mission(one), "tokens"), (Of::Mission(two), "tasks")]);
+        assert_eq!(of_missions, Wanted { without, without_fresh, ..Wanted::first(5) });
+    }
 }

@@ -144,13 +144,14 @@ async fn task(project: &Project, mission: &Mission, launch: Launch) -> Result<Ta
         let (provider, model) = model.split_once('/')?;
         Some(ModelChoice { provider: provider.to_owned(), model: model.to_owned(), variant: None })
     });
-    let spec = TaskSpec {
+    let mut spec = TaskSpec {
         project: project.key.clone(),
         key: Some(key),
         title: names::title(&title),
         agent,
         prompt,
         model,
+        expected_model: None,
         directory,
         parent: Parent { session: mission.session.clone(), directory: mission.directory.clone() },
         depth: project.options.max_depth.get(),
@@ -163,6 +164,7 @@ async fn task(project: &Project, mission: &Mission, launch: Launch) -> Result<Ta
         retry_of: None,
         mission: Some(mission.id),
     };
+    spec.expected_model = project.expected_model(&spec);
     Ok(Task { run, ..Task::new(id, spec, core.instance, core.clock.now()) })
 }
 

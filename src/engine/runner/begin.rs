@@ -7,7 +7,9 @@ use tokio::time::timeout;
 use super::{End, Runner, STOP_LIMIT, words};
 use crate::{
     agent::{self, Inherited, OurTools, Role, SessionExecutor},
-    engine::{failures, fallback, handoff, missions, monitor::Reading, project::Project, sessions::Voice},
+    engine::{
+        admission::Hearing, failures, fallback, handoff, missions, monitor::Reading, project::Project, sessions::Voice,
+    },
     opencode::{MessageId, PartId, SessionId},
     store::StoreError,
     task::{
@@ -108,6 +110,8 @@ impl Runner {
 
     async fn send(&mut self, session: &SessionId, ids: (MessageId, PartId), text: String) -> Result<(), End> {
         let model = self.model().await?;
+        let now = self.project.core.clock.now();
+        self.hearing = model.model.as_ref().map(|model| Hearing::new(model.provider_id.clone(), now));
         let agent = self.task.spec.agent.clone();
         let sessions = self.sessions.clone();
         let core = Arc::clone(&self.project.core);

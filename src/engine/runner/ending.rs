@@ -38,7 +38,7 @@ impl Runner {
         let (id, guard) = (self.task.id, self.guard());
         let waits = matches!(self.monitor.status(), SessionStatus::Retry { .. });
         let must_stop = match &end {
-            End::Stopped | End::Interrupted => true,
+            End::Stopped | End::Interrupted | End::Yielded(_) => true,
             // One that goes on elsewhere must not go on here as well: a quiet session is not always an idle one, and
             // a deleted one may still be in its turn.
             End::Failed(failure) => {
@@ -70,6 +70,7 @@ impl Runner {
             }
             End::Aborted => (Change::Cancel { reason: CancelReason::Session }, partial),
             End::Interrupted => (Change::Interrupt, None),
+            End::Yielded(change) => (change, None),
             End::Stopped | End::Lost => return,
         };
         write(&self.project, id, guard, &change, outcome).await;

@@ -1,7 +1,6 @@
 //! From launch to the end, when nothing goes wrong.
 
 use std::{
-    collections::BTreeMap,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -12,7 +11,7 @@ use std::{
 
 use super::rig::Rig;
 use crate::{
-    admission::Limits,
+    admission::{Limit, Limits},
     engine::options::Options,
     opencode::{
         BoxFuture, Request, Response, Transport, TransportError,
@@ -83,7 +82,10 @@ fn one_at_a_time() -> Options {
 }
 
 pub fn limited(to: u32) -> Options {
-    Options { limits: Limits { default: NonZeroU32::new(to).unwrap(), agents: BTreeMap::new() }, ..Options::default() }
+    Options {
+        limits: Limits { default: Limit::hard(NonZeroU32::new(to).unwrap()), ..Limits::default() },
+        ..Options::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +105,7 @@ async fn a_cancelled_task_takes_its_dependants_with_it_and_its_session_stops() {
     rig.pass(&life, secs(2)).await;
     assert_eq!(life.result(first).await, "half");
     assert_eq!((rig.told(first), rig.told(second), rig.host.busy()), (1, 1, Vec::new()));
-    assert_eq!(life.at.slots("build").0, 0);
+    assert_eq!(life.at.slots_held(), 0);
     life.close_cleanly(&rig).await;
     rig.check();
 }
@@ -137,7 +139,7 @@ async fn no_more_run_than_there_are_slots_and_each_way_to_end_gives_its_slot_bac
     rig.until(&[&life], secs(60), "the end of all", async || {
         let children = rig.host.busy().iter().filter(|session| **session != rig.parent).count();
         most.fetch_max(children, Ordering::SeqCst);
-        running.store(life.at.slots("build").0 as usize, Ordering::SeqCst);
+        running.store(life.at.slots_held() as usize, Ordering::SeqCst);
         assert!(running.load(Ordering::SeqCst) <= 2);
         if !cancelled && life.state(tasks[4]).await == StateName::Running {
             life.at.cancel(tasks[4]).await.unwrap();
@@ -151,7 +153,7 @@ async fn no_more_run_than_there_are_slots_and_each_way_to_end_gives_its_slot_bac
     })
     .await;
     assert_eq!(most.load(Ordering::SeqCst), 2);
-    rig.until(&[&life], secs(5), "that the slots are free", async || life.at.slots("build").0 == 0).await;
+    rig.until(&[&life], secs(5), "that the slots are free", async || life.at.slots_held() == 0).await;
     let mut states = Vec::new();
     for task in &tasks {
         states.push(life.state(*task).await.as_str());

@@ -1,5 +1,6 @@
 //! The engine over a fake host, with a clock that only the tests move.
 
+mod admission;
 mod budgets;
 mod flow;
 mod missions;

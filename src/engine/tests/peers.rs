@@ -55,7 +55,7 @@ async fn what_one_process_writes_is_heeded_by_the_other() {
     let waits = here.launch(vec![spec]).await[0];
     rig.until(&[&here, &there], secs(5), "the runs", async || rig.host.busy().len() == 2).await;
     there.at.cancel(hangs).await.unwrap();
-    let stopped = async || here.at.slots("build").0 == 0 && rig.host.busy().len() <= 1;
+    let stopped = async || here.at.slots_held() == 0 && rig.host.busy().len() <= 1;
     rig.until(&[&here, &there], secs(4), "the stop of a run that was cancelled elsewhere", stopped).await;
     let done = async || here.state(waits).await == StateName::Complete;
     rig.until(&[&here, &there], secs(30), "the start after a task of another process", done).await;

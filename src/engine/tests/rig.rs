@@ -18,7 +18,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     clock::Clock,
     engine::{
-        options::Options,
+        options::{MemoryMarks, Options},
         service::{Attach, Attachment, Engine},
         shutdown::ShutdownReport,
         stream::EventStream,
@@ -124,6 +124,8 @@ impl Rig {
         let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&self.clock);
         let engine = Engine::over(self.open_home(), clock, store, switch).await.unwrap();
         let feed = tokio::spawn(feed(EventStream::new(&engine), Arc::clone(&self.host), listens));
+        // How full this machine is must not matter.
+        let options = Options { memory: MemoryMarks { low: 100, stop: 100 }, ..options };
         let project = ProjectKey::new(DIR);
         let at =
             engine.attach(Attach { project, directory: DIR.to_owned(), transport, options, headless: self.headless });
@@ -140,6 +142,7 @@ impl Rig {
             agent: "build".to_owned(),
             prompt: prompt.to_owned(),
             model: None,
+            expected_model: None,
             directory: DIR.to_owned(),
             parent: Parent { session: self.parent.to_string(), directory: DIR.to_owned() },
             depth: 1,

@@ -14,10 +14,11 @@ use crate::{
     opencode::fake::Script,
     store::{
         Account, Answered, Born, Brood, Changed, Charge, Durability, Filter, JournalRow, Lineage, MissionFilter,
-        MissionRow, MissionStep, Missions, NewPrompt, PromptRow, Prompts, Report, ReportId, Revision, Snapshot,
-        Spending, SqliteStore, Store, StoreError, TodoCommit, TodoEdit, TodoFile, TodoStep, Todos, Via,
+        MissionRow, MissionStep, Missions, NewPrompt, PromptRow, Prompts, Queue, Report, ReportId, Revision, Scheduler,
+        Snapshot, Spending, SqliteStore, Store, StoreError, TodoCommit, TodoEdit, TodoFile, TodoStep, Todos, Via,
+        Wanted,
     },
-    task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, Spent, StateName, Task, TaskId, Timestamp},
+    task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Spent, StateName, Task, TaskId, Timestamp},
 };
 
 /// Refuses writes of one kind so many times, by turns because it is busy and because it is full.
@@ -69,10 +70,26 @@ impl Store for Refuses {
         project: &ProjectKey,
         owner: InstanceId,
         now: Timestamp,
-        admit: &mut dyn FnMut(&Task) -> Option<Run>,
+        scheduler: &mut dyn Scheduler,
     ) -> Result<Vec<Task>, StoreError> {
-        let claimed = self.inner.claim(project, owner, now, admit)?;
+        let claimed = self.inner.claim(project, owner, now, scheduler)?;
         if claimed.is_empty() { Ok(claimed) } else { self.refuse("claimed").map(|()| claimed) }
+    }
+    fn queue(
+        &mut self,
+        project: &ProjectKey,
+        home: InstanceId,
+        now: Timestamp,
+        wanted: &Wanted,
+    ) -> Result<Queue, StoreError> {
+        self.inner.queue(project, home, now, wanted)
+    }
+    fn edit_provider(
+        &mut self,
+        name: &str,
+        edit: &mut dyn FnMut(Option<&str>) -> Option<String>,
+    ) -> Result<bool, StoreError> {
+        self.inner.edit_provider(name, edit)
     }
     fn next_due(
         &mut self,

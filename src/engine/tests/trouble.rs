@@ -96,7 +96,7 @@ async fn a_task_that_is_cancelled_while_its_session_is_made_leaves_no_session() 
         let task = rig.launch(&life, &["x"]).await[0];
         rig.until(&[&life], secs(5), "the request", async || rig.host.requests("POST /session") == 2).await;
         life.at.cancel(task).await.unwrap();
-        rig.until(&[&life], secs(5), "that the slot is free", async || life.at.slots("build").0 == 0).await;
+        rig.until(&[&life], secs(5), "that the slot is free", async || life.at.slots_held() == 0).await;
         assert_eq!((rig.sessions().len(), rig.host.busy().len()), (left, 0));
         rig.all_told(&life).await;
         assert_eq!(rig.told(task), 1);
@@ -161,6 +161,7 @@ async fn the_end_of_an_old_runner_takes_nothing_from_the_tasks_new_one() {
         project.enrol(
             task,
             Running {
+                parent: "ses_parent".into(),
                 orders,
                 directory: "/p".into(),
                 live: Arc::clone(&shown),
@@ -254,7 +255,7 @@ async fn a_run_in_a_hung_host_ends_with_its_time_limit() {
         assert!(format!("{:?}", ended.state).contains("Timeout"), "{:?}", ended.state);
         assert!(life.at.now().since(ended.created_at) < secs(15));
     }
-    rig.until(&[&life], secs(5), "that the slots are free", async || life.at.slots("build").0 == 0).await;
+    rig.until(&[&life], secs(5), "that the slots are free", async || life.at.slots_held() == 0).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,9 +14,10 @@ use crate::{
 const ADD_PROJECT: &str = "INSERT INTO projects (key) VALUES (?1)";
 const DEPENDENCY: &str = "SELECT seq, state FROM tasks WHERE id = ?1 AND +project = ?2";
 const DEPEND: &str = "INSERT OR IGNORE INTO dependencies (task, dependency) VALUES (?1, ?2)";
+const BLOCK: &str = "UPDATE tasks SET blocked = blocked + 1 WHERE seq = ?1";
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 3] = [ADD_PROJECT, DEPENDENCY, DEPEND];
+pub(super) const SQL: [&str; 4] = [ADD_PROJECT, DEPENDENCY, DEPEND, BLOCK];
 
 pub(super) fn launch(tx: &Transaction<'_>, tasks: &[Task]) -> Result<(), StoreError> {
     let mut places = Vec::with_capacity(tasks.len());
@@ -31,7 +32,10 @@ pub(super) fn launch(tx: &Transaction<'_>, tasks: &[Task]) -> Result<(), StoreEr
     for (task, (project, seq)) in tasks.iter().zip(places) {
         for &id in &task.spec.depends_on {
             let (dependency, state) = dependency(tx, project, task, id)?;
-            tx.prepare_cached(DEPEND)?.execute((seq, dependency))?;
+            let is_new = tx.prepare_cached(DEPEND)?.execute((seq, dependency))? == 1;
+            if is_new && state != StateName::Complete.as_str() {
+                tx.prepare_cached(BLOCK)?.execute([seq])?;
+            }
             if [StateName::Failed, StateName::Cancelled].map(StateName::as_str).contains(&state.as_str()) {
                 doomed.push((seq, id));
             }

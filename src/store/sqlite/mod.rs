@@ -5,12 +5,12 @@
 
 mod backup;
 mod check;
-mod claim;
 mod launch;
 mod migrate;
 mod missions;
 mod open;
 mod prompts;
+mod queue;
 mod read;
 mod reports;
 mod row;
@@ -30,12 +30,10 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
     Account, Born, Brood, Changed, Charge, Filter, JournalRow, Lineage, MissionFilter, MissionRow, MissionStep,
-    Missions, Report, ReportId, Revision, Snapshot, Spending, Store, StoreError, TodoCommit, TodoEdit, TodoFile,
-    TodoStep, Todos, Via,
+    Missions, Queue, Report, ReportId, Revision, Scheduler, Snapshot, Spending, Store, StoreError, TodoCommit,
+    TodoEdit, TodoFile, TodoStep, Todos, Via, Wanted,
 };
-use crate::task::{
-    Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Run, Spent, StateName, Task, TaskId, Timestamp,
-};
+use crate::task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Spent, StateName, Task, TaskId, Timestamp};
 
 pub use migrate::VERSION;
 pub use open::MIN_SQLITE;
@@ -160,13 +158,40 @@ impl Store for SqliteStore {
         project: &ProjectKey,
         owner: InstanceId,
         now: Timestamp,
-        admit: &mut dyn FnMut(&Task) -> Option<Run>,
+        scheduler: &mut dyn Scheduler,
     ) -> Result<Vec<Task>, StoreError> {
-        // Most calls find nothing: those do not queue for the write lock.
-        if !self.read(|conn| claim::any(conn, project, owner, now))? {
+        let queue = self.queue(project, owner, now, &scheduler.wanted())?;
+        if !scheduler.wants(&queue) {
             return Ok(Vec::new());
         }
-        self.write(|tx| claim::claim(tx, project, owner, now, admit))
+        self.write(|tx| queue::claim(tx, project, owner, now, scheduler))
+    }
+
+    fn queue(
+        &mut self,
+        project: &ProjectKey,
+        home: InstanceId,
+        now: Timestamp,
+        wanted: &Wanted,
+    ) -> Result<Queue, StoreError> {
+        self.read(|conn| {
+            // One snapshot of the database for all that is read.
+            let conn = conn.unchecked_transaction()?;
+            queue::queue(&conn, project, home, now, wanted)
+        })
+    }
+
+    fn edit_provider(
+        &mut self,
+        name: &str,
+        edit: &mut dyn FnMut(Option<&str>) -> Option<String>,
+    ) -> Result<bool, StoreError> {
+        // News that change nothing are most of them, and do not queue for the write lock.
+        let known = self.read(|conn| queue::provider(conn, name))?;
+        if edit(known.as_deref()).is_none() {
+            return Ok(false);
+        }
+        self.write(|tx| queue::edit_provider(tx, name, edit))
     }
 
     fn next_due(
@@ -175,7 +200,7 @@ impl Store for SqliteStore {
         home: InstanceId,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|conn| claim::next_due(conn, project, home, now))
+        self.read(|conn| queue::next_due(conn, project, home, now))
     }
 
     fn other_homes(&mut self, project: &ProjectKey, me: InstanceId) -> Result<Vec<InstanceId>, StoreError> {

@@ -30,12 +30,13 @@ const LOAD: &str = concat!("SELECT ", columns!(), " FROM tasks WHERE id = ?1");
 const LOAD_SEQ: &str = concat!("SELECT ", columns!(), " FROM tasks WHERE seq = ?1");
 const PROJECT: &str = "SELECT id FROM projects WHERE key = ?1";
 const UPDATE: &str = "UPDATE tasks SET state = :state, not_before = :not_before, home = :home, \
-    owner = :owner, fence = :fence, rev = :rev, attempt = :attempt, ended_at = :ended_at, body = :body \
+    owner = :owner, fence = :fence, rev = :rev, attempt = :attempt, ended_at = :ended_at, body = :body, \
+    model = :model \
     WHERE seq = :seq AND rev = :rev - 1";
 const INSERT: &str = "INSERT INTO tasks (id, project, parent_session, parent_directory, key, agent, priority, state, \
-    not_before, home, owner, fence, rev, attempt, created_at, ended_at, body, mission) \
+    not_before, home, owner, fence, rev, attempt, created_at, ended_at, body, mission, model, place) \
     VALUES (:id, :project, :parent_session, :parent_directory, :key, :agent, :priority, :state, \
-    :not_before, :home, :owner, :fence, :rev, :attempt, :created_at, :ended_at, :body, :mission)";
+    :not_before, :home, :owner, :fence, :rev, :attempt, :created_at, :ended_at, :body, :mission, :model, :place)";
 const SPEC: &str = "INSERT INTO specs (task, spec) VALUES (?1, ?2)";
 const SESSION: &str = "INSERT OR IGNORE INTO task_sessions (task, session) VALUES (?1, ?2)";
 
@@ -139,6 +140,8 @@ pub(super) fn insert(conn: &Connection, project: i64, task: &Task) -> Result<i64
         ":ended_at": task.state.ended_at().map(|at| at.0),
         ":body": body(task)?,
         ":mission": spec.mission.map(|mission| mission.to_string()),
+        ":model": task.expected_model(),
+        ":place": task.place().0,
     })?;
     let seq = conn.last_insert_rowid();
     conn.prepare_cached(SPEC)?.execute((seq, json(spec)?))?;
@@ -159,6 +162,7 @@ pub(super) fn update(conn: &Connection, seq: i64, before: &Task, task: &Task) ->
         ":attempt": task.attempt,
         ":ended_at": task.state.ended_at().map(|at| at.0),
         ":body": body(task)?,
+        ":model": task.expected_model(),
     })?;
     if changed != 1 {
         return Err(StoreError::Internal(format!("task {} changed inside a transaction", task.id)));
@@ -205,4 +209,9 @@ fn rank(priority: Priority) -> i64 {
         Priority::Normal => 1,
         Priority::High => 2,
     }
+}
+
+/// The priority of a stored number.
+pub(super) fn priority(rank_of: i64) -> Option<Priority> {
+    [Priority::Low, Priority::Normal, Priority::High].into_iter().find(|priority| rank(*priority) == rank_of)
 }

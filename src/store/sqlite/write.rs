@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use rusqlite::{Connection, Transaction};
 
-use super::row::{Stored, columns, decode, integer, json, load, update};
+use super::{
+    queue::unblock,
+    row::{Stored, columns, decode, integer, json, load, update},
+};
 use crate::{
     fault::floor,
     store::{Cascaded, Changed, StoreError},
@@ -64,6 +67,9 @@ pub(super) fn apply(
     let step = transition(&stored.task, guard, change, now)?;
     update(conn, stored.seq, &stored.task, &step.task)?;
     journal(conn, stored.seq, Some(step.from), &step.task, step.change, &json(change)?, now)?;
+    if *change == Change::Complete {
+        unblock(conn, stored.seq)?;
+    }
     Ok(step)
 }
 

@@ -2,9 +2,9 @@
 
 use super::store;
 use crate::{
-    store::{Filter, Report, Store, StoreError, Via, fixture::*},
+    store::{Filter, Report, Store, StoreError, Via, Wanted, fixture::*},
     task::{
-        CancelReason, Change, ErrorClass, Failure, FailureKind, Guard, Outcome, Parent, Priority, Refusal,
+        CancelReason, Change, ErrorClass, Failure, FailureKind, Guard, MissionId, Outcome, Parent, Priority, Refusal,
         ResumePolicy, Retry, StateName, Task, TaskState, Timestamp, Usage,
     },
 };
@@ -21,7 +21,9 @@ fn get(store: &mut dyn Store, n: u64) -> Task {
 }
 
 fn claim_all(store: &mut dyn Store, owner: u64) -> Vec<Task> {
-    store.claim(&project(), instance(owner), NOW, &mut |task| Some(run(Some(&format!("ses_{}", task.id))))).unwrap()
+    store
+        .claim(&project(), instance(owner), NOW, &mut each(|task| Some(run(Some(&format!("ses_{}", task.id))))))
+        .unwrap()
 }
 
 fn end(store: &mut dyn Store, n: u64, change: &Change) -> crate::store::Changed {
@@ -78,6 +80,39 @@ fn a_batch_is_launched_whole_or_not_at_all() {
 }
 
 #[test]
+fn what_is_not_wanted_does_not_stand_before_what_is() {
+    let (_dir, mut store) = store();
+    let (one, two) = (MissionId::new(NOW, &[1; 10]), MissionId::new(NOW, &[2; 10]));
+    let of = [Some(one), Some(one), Some(two), Some(two), None, None];
+    let tasks: Vec<_> = (0..).zip(of).map(|(n, mission)| task(n, instance(1), |spec| spec.mission = mission)).collect();
+    store.launch(&tasks).unwrap();
+    // The second of each ran before.
+    claim_all(&mut store, 1);
+    for n in 0..6 {
+        end(&mut store, n, &Change::Pause);
+    }
+    for n in [1, 3, 5] {
+        end(&mut store, n, &Change::Continue);
+    }
+    let again = [(6, Some(one)), (7, Some(two)), (8, None)];
+    let tasks: Vec<_> =
+        again.map(|(n, mission)| task(n, instance(1), |spec| spec.mission = mission)).into_iter().collect();
+    store.launch(&tasks).unwrap();
+    let mut seen = |wanted: Wanted| -> Vec<_> {
+        let queue = store.queue(&project(), instance(1), NOW, &wanted).unwrap();
+        queue.candidates.into_iter().map(|candidate| candidate.id).collect()
+    };
+    let ids = |numbers: &[u64]| numbers.iter().map(|n| id(*n)).collect::<Vec<_>>();
+    let all = Wanted::first(9);
+    assert_eq!(seen(all.clone()), ids(&[1, 3, 5, 6, 7, 8]));
+    assert_eq!(seen(Wanted::first(2)), ids(&[1, 3]));
+    assert_eq!(seen(Wanted::first(0)), []);
+    assert_eq!(seen(Wanted { fresh: false, ..all.clone() }), ids(&[1, 3, 5]));
+    assert_eq!(seen(Wanted { without: vec![one], ..Wanted::first(2) }), ids(&[3, 5]));
+    assert_eq!(seen(Wanted { without_fresh: vec![one], ..all }), ids(&[1, 3, 5, 7, 8]));
+}
+
+#[test]
 fn claims_go_by_priority_then_age_and_only_to_the_home() {
     let (_dir, mut store) = store();
     let with = |n, priority| task(n, instance(1), |spec| spec.priority = priority);
@@ -86,10 +121,15 @@ fn claims_go_by_priority_then_age_and_only_to_the_home() {
     assert!(claim_all(&mut store, 2).is_empty());
     let mut seen = Vec::new();
     let claimed = store
-        .claim(&project(), instance(1), NOW, &mut |task| {
-            seen.push(task.id);
-            (task.id != id(3)).then(|| run(None))
-        })
+        .claim(
+            &project(),
+            instance(1),
+            NOW,
+            &mut each(|task| {
+                seen.push(task.id);
+                (task.id != id(3)).then(|| run(None))
+            }),
+        )
         .unwrap();
     assert_eq!(seen, [id(3), id(2), id(4), id(1)]);
     assert_eq!(claimed.iter().map(|task| task.id).collect::<Vec<_>>(), [id(2), id(4), id(1)]);
@@ -109,7 +149,7 @@ fn a_task_waits_for_its_dependencies_and_for_its_pause() {
     assert!(claim_all(&mut store, 1).is_empty());
     let due = |store: &mut dyn Store, now| store.next_due(&project(), instance(1), Timestamp(now)).unwrap();
     assert_eq!((due(&mut store, 10), due(&mut store, 20)), (Some(Timestamp(20)), None));
-    let again = store.claim(&project(), instance(1), Timestamp(20), &mut |_| Some(run(None))).unwrap();
+    let again = store.claim(&project(), instance(1), Timestamp(20), &mut each(|_| Some(run(None)))).unwrap();
     assert_eq!((again[0].id, again[0].attempt), (id(1), 2));
     end(&mut store, 1, &Change::Complete);
     assert_eq!(claim_all(&mut store, 1)[0].id, id(2));
@@ -183,12 +223,14 @@ fn the_children_of_every_session_of_a_cancelled_task_are_cancelled() {
     let (_dir, mut store) = store();
     let child = |n, session: &str| task(n, instance(1), |spec| spec.parent.session = session.into());
     store.launch(&[task(1, instance(1), |_| ())]).unwrap();
-    store.claim(&project(), instance(1), NOW, &mut |_| Some(run(None))).unwrap();
+    store.claim(&project(), instance(1), NOW, &mut each(|_| Some(run(None)))).unwrap();
     end(&mut store, 1, &Change::BindSession { session: "ses_a".into() });
     end(&mut store, 1, &failed(Some(Retry::plain(NOW, false))));
-    store.claim(&project(), instance(1), NOW, &mut |_| Some(run(Some("ses_b")))).unwrap();
+    store.claim(&project(), instance(1), NOW, &mut each(|_| Some(run(Some("ses_b"))))).unwrap();
     store.launch(&[child(2, "ses_a"), child(3, "ses_b"), child(4, "ses_c")]).unwrap();
-    store.claim(&project(), instance(1), NOW, &mut |task| (task.id == id(3)).then(|| run(Some("ses_d")))).unwrap();
+    store
+        .claim(&project(), instance(1), NOW, &mut each(|task| (task.id == id(3)).then(|| run(Some("ses_d")))))
+        .unwrap();
     store.launch(&[child(5, "ses_d")]).unwrap();
     let cancelled = end(&mut store, 1, &Change::Cancel { reason: CancelReason::Request }).cascaded;
     let parent = |n| CancelReason::Parent { task: id(n) };
@@ -316,7 +358,12 @@ fn filters_agree_with_picking_by_hand() {
     store.launch(&tasks).unwrap();
     for home in 0..2 {
         store
-            .claim(&project(), instance(home), NOW, &mut |task| (task.spec.key.is_some()).then(|| run(Some("ses_x"))))
+            .claim(
+                &project(),
+                instance(home),
+                NOW,
+                &mut each(|task| task.spec.key.is_some().then(|| run(Some("ses_x")))),
+            )
             .unwrap();
     }
     let tasks = all(&mut store);

@@ -8,7 +8,7 @@ use super::store;
 use crate::{
     store::{
         Durability, Filter, Home, SqliteStore, Store, StoreError,
-        fixture::{id, instance, project, run, task},
+        fixture::{each, id, instance, project, run, task},
         sqlite::migrate,
     },
     task::{Change, Guard, Timestamp},
@@ -39,7 +39,7 @@ fn a_lock_that_is_held_too_long_is_busy_and_reading_goes_on() {
             assert!(matches!(other.launch(&[task(1, instance(1), |_| ())]), Err(StoreError::Busy)));
             assert!(other.tasks(&project(), &Filter::default()).unwrap().is_empty());
             // Nothing to claim: no lock is asked for.
-            assert!(other.claim(&project(), instance(1), Timestamp(1), &mut |_| None).unwrap().is_empty());
+            assert!(other.claim(&project(), instance(1), Timestamp(1), &mut each(|_| None)).unwrap().is_empty());
             Ok(())
         })
         .unwrap();
@@ -73,7 +73,7 @@ fn a_row_that_was_tampered_with_is_named() {
 fn the_schema_itself_keeps_the_journal_and_ended_tasks() {
     let (_dir, mut store) = store();
     store.launch(&[task(1, instance(1), |_| ())]).unwrap();
-    store.claim(&project(), instance(1), Timestamp(2), &mut |_| Some(run(None))).unwrap();
+    store.claim(&project(), instance(1), Timestamp(2), &mut each(|_| Some(run(None)))).unwrap();
     store.change(id(1), Guard::Anyone, &Change::Complete, None, Timestamp(3)).unwrap();
     for sql in [
         "UPDATE journal SET at = 0",

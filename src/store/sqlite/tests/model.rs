@@ -237,10 +237,15 @@ fn step(store: &mut dyn Store, model: &mut Model, op: &Op, at: i64) -> Result<()
         Op::Claim { owner, every } => {
             let owner = instance(*owner);
             let mut seen = 0;
-            let claimed = store.claim(&project(), owner, now, &mut |task| {
-                seen += 1;
-                (seen % every == 0).then(|| run(Some(&session_of(task.id))))
-            });
+            let claimed = store.claim(
+                &project(),
+                owner,
+                now,
+                &mut each(|task| {
+                    seen += 1;
+                    (seen % every == 0).then(|| run(Some(&session_of(task.id))))
+                }),
+            );
             let mut expected = Vec::new();
             for (turn, place) in (1..).zip(model.runnable(owner, now)) {
                 if turn % every == 0 {

@@ -1,0 +1,86 @@
+//! Limits and providers over several processes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use super::{
+    flow::{limited, secs},
+    rig::Rig,
+};
+use crate::{
+    opencode::fake::{Script, Step},
+    task::{ModelChoice, StateName, TaskSpec},
+};
+
+fn on_provider(rig: &Rig, prompt: &str) -> TaskSpec {
+    let model = ModelChoice { provider: "p".to_owned(), model: "m".to_owned(), variant: None };
+    TaskSpec { model: Some(model), ..rig.spec(prompt) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_processes_share_a_limit_and_the_one_that_waits_says_why() {
+    let rig = Rig::new(|_| Script::say_after(secs(20), "done")).await;
+    let here = rig.start_as(limited(1), rig.host.transport()).await;
+    let there = rig.start_as(limited(1), rig.host.transport()).await;
+    let first = rig.launch(&here, &["first"]).await[0];
+    rig.until(&[&here, &there], secs(5), "the first run", async || rig.host.busy().len() == 1).await;
+    let second = rig.launch(&there, &["second"]).await[0];
+    rig.pass(&there, secs(1)).await;
+    let third = rig.launch(&here, &["third"]).await[0];
+    for _ in 0..100 {
+        rig.step(&[&here, &there], std::time::Duration::from_millis(50)).await;
+        assert_eq!(rig.host.busy().len(), 1);
+    }
+    assert_eq!(there.at.waits(&there.task(second).await).as_deref(), Some("build 1/1"));
+    let most = AtomicUsize::new(0);
+    let is_next = async || {
+        most.fetch_max(rig.host.busy().iter().filter(|session| **session != rig.parent).count(), Ordering::SeqCst);
+        there.state(second).await == StateName::Complete
+    };
+    // It has waited for longer than the other process's next one, and goes first.
+    rig.until(&[&here, &there], secs(60), "the second end", is_next).await;
+    assert_ne!(here.state(third).await, StateName::Complete);
+    let told = async || [first, second, third].iter().all(|task| rig.told(*task) == 1);
+    rig.until(&[&here, &there], secs(90), "that all is told", told).await;
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_asks_for_patience_gets_it_and_is_tried_by_one() {
+    let refusals = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&refusals);
+    let rig = Rig::new(move |_| {
+        // The first two that are asked are refused, and whoever tries it out first as well.
+        if seen.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n < 3).then_some(n + 1)).is_ok() {
+            return Script::new().then(Step::Retry("429: slow down".to_owned(), secs(3))).then_say("never");
+        }
+        Script::say_after(secs(5), "done")
+    })
+    .await;
+    let life = rig.start_as(limited(2), rig.host.transport()).await;
+    let specs = ["a", "b", "c", "d"].map(|prompt| on_provider(&rig, prompt)).to_vec();
+    let tasks = life.launch(specs).await;
+    rig.until(&[&life], secs(5), "the refusals", async || refusals.load(Ordering::SeqCst) == 2).await;
+    let waits = async || {
+        let reason = life.at.waits(&life.task(tasks[2]).await);
+        reason.is_some_and(|reason| reason.starts_with("p rate limit until "))
+    };
+    rig.until(&[&life], secs(5), "the reason", waits).await;
+    let busy = || rig.host.busy().iter().filter(|session| **session != rig.parent).count();
+    rig.until(&[&life], secs(5), "the yielding", async || busy() == 0).await;
+    // One tries it out, is refused, and the pause doubles; then the next one, and after its answer all.
+    rig.until(&[&life], secs(10), "the trial", async || refusals.load(Ordering::SeqCst) == 3).await;
+    let runs = rig.host.model_runs();
+    assert_eq!(runs, 3, "one trial only");
+    rig.all_told(&life).await;
+    for task in &tasks {
+        let task = life.task(*task).await;
+        // To wait for a provider is no failure: it is the same attempt, in the same session.
+        assert_eq!((task.state.name(), task.attempt), (StateName::Complete, 1));
+    }
+    // The reports ask the model, too.
+    assert_eq!((rig.sessions().len(), rig.host.model_runs() - rig.reports().len()), (4, 7));
+    life.close_cleanly(&rig).await;
+}
