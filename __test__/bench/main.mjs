@@ -10,12 +10,13 @@ import { launch, size } from "./engine.mjs";
 import { idle } from "./idle.mjs";
 import { latency } from "./latency.mjs";
 import { parallel } from "./parallel.mjs";
+import { sessions } from "./sessions.mjs";
 import { startup } from "./startup.mjs";
 import { table } from "./stats.mjs";
 import { todo } from "./todo.mjs";
 
 /** @type {Record<string, import("./hosts.mjs").Group>} */
-const GROUPS = { size, launch, todo, latency, parallel, startup, idle };
+const GROUPS = { size, launch, todo, sessions, latency, parallel, startup, idle };
 
 const HELP = `npm run bench [-- options]
 

@@ -118,7 +118,7 @@ test("fifty tasks in a storm of 429 all come back, and the closed gate lets one 
   await until(() => storm.served() >= TASKS, { timeoutMs: 4 * PATIENCE, everyMs: 250, what: "the bare sessions" });
   t.diagnostic(
     `${TASKS} tasks, ${STORM_MS} ms of 429 with retry-after ${RETRY_AFTER}: ${refused} requests in vain with the gate, ` +
-      `${storm.refused()} without; ${refused} - ${TASKS} first ones: the trials`,
+      `${storm.refused()} without`,
   );
   // Each may have begun before the gate was closed; after that it is tried once for each time it was to open.
   const trials = Math.ceil(STORM_MS / 1_000 / RETRY_AFTER) + 1;
