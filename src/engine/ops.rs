@@ -60,6 +60,9 @@ pub enum Sent {
     Continued(Task),
 }
 
+/// How many tasks may continue one session: what it remembers grows, and each of its turns costs more.
+const FOLLOW_UPS: usize = 10;
+
 impl Attachment {
     fn project(&self) -> &Arc<Project> {
         &self.project
@@ -329,7 +332,7 @@ impl Attachment {
     /// Sends a follow-up to a task's session.
     ///
     /// # Errors
-    /// [`Code::NoSession`], the store's or the host's.
+    /// [`Code::NoSession`], [`Code::SessionFull`], the store's or the host's.
     pub async fn send(&self, caller: &Caller, task: Task, message: String, above: &Above) -> Result<Sent, Fault> {
         let no_session = || Fault::new(Code::NoSession, format!("task {} has no session", task.id));
         let session: SessionId = task.session().and_then(|session| session.parse().ok()).ok_or_else(no_session)?;
@@ -356,6 +359,11 @@ impl Attachment {
                 return Err(Fault::new(Code::NoSession, format!("the session of task {} was deleted", task.id)));
             }
             Err(error) => return Err(error.into()),
+        }
+        let used = self.find(Filter { session: Some(session.to_string()), ..Filter::default() }).await?.len();
+        if used > FOLLOW_UPS {
+            let message = format!("{FOLLOW_UPS} tasks have continued the session of task {} already", task.id);
+            return Err(Fault::new(Code::SessionFull, message));
         }
         let run =
             Run { session: Some(session.to_string()), message: message_id.to_string(), part: part_id.to_string() };

@@ -98,6 +98,8 @@ codes! {
         "End with what there is and say what is left, so that whoever launched it can decide.";
     NotRetryable, "not-retryable", "The task is still open or is complete.",
         "Only failed, cancelled and paused tasks are retried.";
+    SessionFull, "session-full", "A session has taken as many follow-ups as it takes.",
+        "Launch a new task, and say in its prompt what it has to know: {{result:<id>}} stands for another's result.";
     NoSession, "no-session", "The task has no session yet, or its session is gone.",
         "Wait until it runs, or launch a new task.";
     NotAttached, "not-attached", "The engine has been closed for this project.",

@@ -15,6 +15,7 @@ use crate::{
         options::Options,
         project::{Order, Running},
     },
+    fault::Code,
     opencode::{
         BoxFuture, Request, Response, Transport, TransportError,
         fake::{Fault, Script, Step},
@@ -259,7 +260,7 @@ async fn a_run_in_a_hung_host_ends_with_its_time_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_follow_ups_in_one_session_both_end() {
+async fn follow_ups_in_one_session_all_end_and_are_bounded() {
     let rig = Rig::new(|_| Script::new().then(Step::Wait(secs(2))).then_say("done")).await;
     let life = rig.start().await;
     let first = rig.launch(&life, &["x"]).await[0];
@@ -282,6 +283,12 @@ async fn two_follow_ups_in_one_session_both_end() {
         let ended = rig.end_of(&life, *task).await;
         assert_eq!((ended.state.name(), life.at.now().since(ended.created_at) < secs(20)), (StateName::Complete, true));
     }
+    // The bound on them holds for the two as well.
+    for _ in both.len()..10 {
+        life.at.send(&caller, first.clone(), "more".to_owned(), &above).await.unwrap();
+    }
+    let full = life.at.send(&caller, first.clone(), "too much".to_owned(), &above).await.unwrap_err();
+    assert_eq!(full.code, Code::SessionFull);
     rig.all_told(&life).await;
     assert_eq!(rig.sessions().len(), 1);
 }
