@@ -120,6 +120,16 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_that_a_tool_took_with_it_is_gone_on_with_once() {
+        let failed = failure(ErrorClass::ToolCrash);
+        let says = Some(Why::ToolCrashed);
+        let expected = Next::Retry { after: Duration::ZERO, same_session: true, model: None, says };
+        assert_eq!(after_failure(&failed, 1, 9, &Recovery::default(), None, 0.0), expected);
+        let earlier = Recovery { failures: vec![ErrorClass::ToolCrash], ..Recovery::default() };
+        assert_eq!(after_failure(&failed, 2, 9, &earlier, None, 0.0), Next::GiveUp);
+    }
+
+    #[test]
     fn another_model_takes_over_at_once_where_it_can_help_and_attempts_are_left() {
         let model = ModelChoice { provider: "p".to_owned(), model: "m".to_owned(), variant: None };
         let with =
