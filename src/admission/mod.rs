@@ -25,6 +25,6 @@ pub use budget::{Bounds, Budget, Budgets, Level, NEAR, OFF, Of, SETTINGS, WhenOv
 pub use choose::{COURTESY, Chosen, DEPTH, Left, choose};
 pub use decide::{Decision, Memory, Own, Reason, World};
 pub use limits::{Limit, Limits, Overrides};
-pub use provider::{News, Passage, Provider, Setting, Why, said};
+pub use provider::{News, Passage, Provider, QUOTA_PAUSE, Setting, Why, said};
 pub use slots::{Slot, Slots};
 pub use spawn::{Refusal, SpawnLimits, fingerprint};

@@ -176,15 +176,6 @@ impl Provider {
         }
     }
 
-    /// The task that tried it out ended without telling anything of it.
-    pub fn unprobe(&mut self, task: TaskId, now: Timestamp) {
-        if let Gate::Probing { by, strikes, why, since } = self.gate
-            && by == task
-        {
-            self.gate = Gate::Closed { since, until: now, strikes, why };
-        }
-    }
-
     /// Forgets what it did.
     pub fn reset(&mut self) {
         *self = Self::default();
@@ -376,10 +367,6 @@ mod tests {
         provider.probe(task(1), at(1));
         assert!(matches!(provider.passage(at(60)), Passage::Tried { .. }));
         assert_eq!(provider.passage(at(61)), Passage::Probe);
-        provider.unprobe(task(2), at(2));
-        assert!(matches!(provider.passage(at(2)), Passage::Tried { .. }));
-        provider.unprobe(task(1), at(2));
-        assert_eq!(provider.passage(at(2)), Passage::Probe);
     }
 
     #[test]

@@ -8,10 +8,10 @@ use std::{
 
 use super::{budgets::Gate, monitor::Signal, project::Project};
 use crate::{
-    admission::{Chosen, DEPTH, Left, Limits, News, Overrides, Provider, Slot, World, choose, said},
+    admission::{Chosen, DEPTH, Left, Limits, News, Overrides, Provider, QUOTA_PAUSE, Slot, World, choose, said},
     opencode::{Part, SessionStatus},
     store::{Lane, Queue, Scheduler, StoreError, Wanted, instance},
-    task::{Change, ModelChoice, Run, Task, TaskId, TaskSpec, TaskState, Timestamp, Waiting},
+    task::{Change, ErrorClass, Failure, ModelChoice, Run, Task, TaskId, TaskSpec, TaskState, Timestamp, Waiting},
 };
 
 /// What the dispatcher of a project remembers between two choices.
@@ -142,7 +142,8 @@ impl Scheduler for Look {
 
     fn run(&mut self, task: &Task) -> Option<Run> {
         let project = &self.project;
-        if project.is_leaving(&task.spec.directory) {
+        // What was interrupted by a close must not begin again before it is over.
+        if project.stop.is_cancelled() || project.is_leaving(&task.spec.directory) {
             return None;
         }
         if self.gate.holds(task).is_some() {
@@ -166,6 +167,23 @@ impl Scheduler for Look {
     }
 }
 
+/// A provider asks for patience.
+#[derive(Debug)]
+pub struct Patience {
+    provider: String,
+    news: News,
+    started: Timestamp,
+    change: Change,
+}
+
+impl Patience {
+    /// Closes the gate, and then gives the change that lets the task wait: whoever gets its slot is to find it closed.
+    pub async fn take(self, project: &Project) -> Change {
+        project.note_provider(&self.provider, self.news, self.started).await;
+        self.change
+    }
+}
+
 /// What a run hears of its model's provider.
 #[derive(Debug)]
 pub struct Hearing {
@@ -184,23 +202,41 @@ impl Hearing {
         Self { provider, started, answered: false }
     }
 
-    /// Passes on what a signal of the run tells of the provider. Where it asks for patience the run is to make this change
-    /// and end: the host would ask again by itself, and so would every other session.
-    pub fn heed(&mut self, project: &Arc<Project>, signal: &Signal) -> Option<Change> {
+    /// Takes in what a signal of the run tells of the provider. Where it asks for patience the run is to end: the host
+    /// would ask again by itself, and so would every other session.
+    pub fn heed(&mut self, project: &Arc<Project>, signal: &Signal) -> Option<Patience> {
         let now = project.core.clock.now();
         let (news, until, said) = self.news(signal, now)?;
+        if matches!(news, News::Limited { .. }) {
+            return Some(self.patience(project, news, until, &said));
+        }
         let (told, provider, started) = (Arc::clone(project), self.provider.clone(), self.started);
-        project.tracker.spawn(async move {
-            if let Err(error) = told.hear_provider(&provider, news, started).await {
-                tracing::warn!(provider, %error, "news of a provider were not noted");
-            }
-        });
+        project.tracker.spawn(async move { told.note_provider(&provider, news, started).await });
+        None
+    }
+
+    /// Notes what the failure of a run tells of the provider. Where the account is used up, the task can make this change
+    /// and wait instead of failing: no pause of a retry is as long.
+    pub async fn failed(&self, project: &Project, failure: &Failure) -> Option<Change> {
+        let news = match failure.class {
+            ErrorClass::RateLimit => News::Limited { wait: None, quota: false },
+            ErrorClass::Quota => News::Limited { wait: None, quota: true },
+            ErrorClass::Provider => News::Failed,
+            _ => return None,
+        };
+        let until = project.core.clock.now().after(QUOTA_PAUSE);
+        let change = self.patience(project, news, until, &failure.message).take(project).await;
+        (failure.class == ErrorClass::Quota).then_some(change)
+    }
+
+    fn patience(&self, project: &Project, news: News, until: Timestamp, said: &str) -> Patience {
         let longest = Duration::from_secs(project.options.providers.longest_pause.into());
-        matches!(news, News::Limited { .. }).then(|| Change::Yield {
+        let change = Change::Yield {
             provider: self.provider.clone(),
-            until: until.min(now.after(longest)),
-            said: super::handoff::cut(&said, 200).into_owned(),
-        })
+            until: until.min(project.core.clock.now().after(longest)),
+            said: super::handoff::cut(said, 200).into_owned(),
+        };
+        Patience { news, started: self.started, provider: self.provider.clone(), change }
     }
 
     /// What a signal of the run tells of the provider, and until when the host would wait, with its words.
@@ -227,6 +263,13 @@ impl Hearing {
 }
 
 impl Project {
+    /// Takes news of a provider in. If the store refuses, the next news say the same.
+    async fn note_provider(&self, provider: &str, news: News, started: Timestamp) {
+        if let Err(error) = self.hear_provider(provider, news, started).await {
+            tracing::warn!(provider, %error, "news of a provider were not noted");
+        }
+    }
+
     /// Takes news of a provider in, for all processes.
     async fn hear_provider(&self, provider: &str, news: News, started: Timestamp) -> Result<(), StoreError> {
         let (name, jitter, setting) = (provider.to_owned(), fastrand::f64(), self.options.providers);

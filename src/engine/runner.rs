@@ -13,7 +13,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    admission::Hearing,
+    admission::{Hearing, Patience},
     budgets::Ledger,
     failures,
     guards::{Repeats, Stall},
@@ -53,7 +53,7 @@ enum End {
     Stopped,
     Interrupted,
     /// The model's provider asks for patience.
-    Yielded(Change),
+    Yielded(Patience),
     Aborted,
     /// Somebody else holds the task now.
     Lost,
@@ -237,11 +237,11 @@ impl Runner {
         match self.orders.recv().await {
             Some(Order::Signal(signal)) => {
                 let patience = self.hearing.as_mut().and_then(|hearing| hearing.heed(&self.project, &signal));
-                let Some(change) = patience else { return Ok(Some(signal)) };
+                let Some(patience) = patience else { return Ok(Some(signal)) };
                 match self.hear(signal) {
                     // Another model goes on at once.
                     Heard::Over(Reading::Failed(failure)) => Err(End::Failed(failure)),
-                    _ => Err(End::Yielded(change)),
+                    _ => Err(End::Yielded(patience)),
                 }
             }
             Some(Order::Stop) => Err(End::Stopped),

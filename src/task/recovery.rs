@@ -86,7 +86,8 @@ pub const RULES: [Rule; 18] = [
         next_model: true,
         ..last(
             ErrorClass::Quota,
-            "The account has no credit left (402, `insufficient_quota`).",
+            "The account has no credit left (402, `insufficient_quota`). Without another model the task waits, a minute at \
+             first and then longer, until it is answered again.",
             "Top up the account, or give the agent a `fallback`.",
         )
     },

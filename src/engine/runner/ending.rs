@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::{ABORT_GRACE, End, LAST_WORDS, Runner, STOP_LIMIT, stop, write};
 use crate::{
+    admission::{News, said},
     engine::{failures, monitor::Heard, project::Order},
     opencode::{ModelRef, SessionId, SessionStatus},
     task::{
@@ -15,8 +16,8 @@ use crate::{
     },
 };
 
-/// How long the host may wait for a provider before another model takes over, if there is one. Its own short pauses are
-/// over sooner.
+/// How long the host may wait for a provider that fails before another model takes over, if there is one. Its own short
+/// pauses are over sooner. Of one that asks for patience, the next model takes over at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Runner {
@@ -60,6 +61,13 @@ impl Runner {
             End::Complete(outcome) => (Change::Complete, Some(outcome)),
             End::Failed(failure) => {
                 let retry = self.retry(&failure);
+                let patience = match &self.hearing {
+                    Some(hearing) => hearing.failed(&self.project, &failure).await,
+                    None => None,
+                };
+                if let (None, Some(change)) = (&retry, patience) {
+                    return write(&self.project, id, guard, &change, None).await;
+                }
                 let is_cut = failure.class == ErrorClass::OutputLimit;
                 match (&retry, partial) {
                     (Some(_), _) => (Change::Fail { failure, retry }, None),
@@ -70,7 +78,7 @@ impl Runner {
             }
             End::Aborted => (Change::Cancel { reason: CancelReason::Session }, partial),
             End::Interrupted => (Change::Interrupt, None),
-            End::Yielded(change) => (change, None),
+            End::Yielded(patience) => (patience.take(&self.project).await, None),
             End::Stopped | End::Lost => return,
         };
         write(&self.project, id, guard, &change, outcome).await;
@@ -99,7 +107,9 @@ impl Runner {
         let now = self.project.core.clock.now().millis();
         let wait = Duration::from_millis(next.saturating_sub(now));
         let failure = failures::parked(wait, message);
-        let goes_over = wait > PATIENCE && matches!(&self.retry(&failure), Some(Retry { model: Some(_), .. }));
+        let is_limited = matches!(said(message, None), News::Limited { .. });
+        let goes_over =
+            (is_limited || wait > PATIENCE) && matches!(&self.retry(&failure), Some(Retry { model: Some(_), .. }));
         goes_over.then_some(failure)
     }
 

@@ -84,3 +84,28 @@ async fn a_provider_that_asks_for_patience_gets_it_and_is_tried_by_one() {
     assert_eq!((rig.sessions().len(), rig.host.model_runs() - rig.reports().len()), (4, 7));
     life.close_cleanly(&rig).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_used_up_is_waited_for() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let rig = Rig::new(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Script::fail("APIError", "pay", Some(402)),
+        _ => Script::say("done"),
+    })
+    .await;
+    let life = rig.start_as(limited(1), rig.host.transport()).await;
+    let tasks = life.launch(["a", "b"].map(|prompt| on_provider(&rig, prompt)).to_vec()).await;
+    let waits = async |at: usize| life.at.waits(&life.task(tasks[at]).await).unwrap_or_default();
+    rig.until(&[&life], secs(5), "the wait", async || waits(0).await.starts_with("p says: pay (")).await;
+    rig.until(&[&life], secs(5), "the other's", async || waits(1).await.starts_with("p quota until ")).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "nobody else asks");
+    for task in tasks {
+        let ended = rig.end_of(&life, task).await;
+        assert_eq!((ended.state.name(), ended.attempt), (StateName::Complete, 1));
+        let lasted = life.at.now().since(ended.created_at);
+        assert!(lasted >= secs(60), "{lasted:?}");
+    }
+    assert_eq!(rig.sessions().len(), 2);
+    life.close_cleanly(&rig).await;
+}
