@@ -100,7 +100,7 @@ function signsOfLife(): (event: { type: string; properties?: unknown }) => boole
   let seen = new Set<unknown>();
   let since = 0;
   return ({ properties }) => {
-    const session = isRecord(properties) ? properties["sessionID"] : undefined;
+    const session = isRecord(properties) ? properties.sessionID : undefined;
     const now = performance.now();
     if (now - since > SIGN_OF_LIFE_MS) [seen, since] = [new Set(), now];
     if (seen.has(session)) return false;

@@ -49,7 +49,8 @@ const use = (tokens, of = 0) => ({
 const little = (step) => ({ ...step, usage: { prompt_tokens: 5, completion_tokens: 5 } });
 
 /** A task that uses ten times its budget. @param {string} title */
-const greedy = (title) => task(title, ...Array.from({ length: 20 }, (_, of) => use(500, of)), { say: `${title} is done` });
+const greedy = (title) =>
+  task(title, ...Array.from({ length: 20 }, (_, of) => use(500, of)), { say: `${title} is done` });
 
 /** What a command of ours shows. @param {Session} session @param {string} command @param {string} [words] */
 async function typed(session, command, words = "") {
