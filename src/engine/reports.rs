@@ -89,9 +89,9 @@ async fn tell(project: &Project, told_at: &mut HashMap<SessionId, Instant>) -> R
                 continue;
             }
         }
-        let open = open_tasks(project, &parent).await?;
-        if !open.is_empty()
-            && let Some(rest) = told_at.get(&session).and_then(|told| SPACING.checked_sub(told.elapsed()))
+        // Every end comes by here while others wait: what waits is not read for it.
+        if let Some(rest) = told_at.get(&session).and_then(|told| SPACING.checked_sub(told.elapsed()))
+            && has_open(project, &parent).await?
         {
             later(rest);
             continue;
@@ -144,6 +144,11 @@ pub async fn open_report(
             store.open_report(&key, core.instance, &session, only.as_deref(), &via, MOST, core.clock.now())
         })
         .await
+}
+
+async fn has_open(project: &Project, parent: &Parent) -> Result<bool, StoreError> {
+    let (key, session) = (project.key.clone(), parent.session.clone());
+    project.store(move |store| store.has_open(&key, &session)).await
 }
 
 async fn open_tasks(project: &Project, parent: &Parent) -> Result<Vec<Task>, StoreError> {

@@ -128,6 +128,12 @@ pub trait Store: Missions + Prompts + Spending + Todos + Send + 'static {
     /// [`StoreError`].
     fn counts(&mut self, project: &ProjectKey) -> Result<Vec<(StateName, u64)>, StoreError>;
 
+    /// Whether a session has open tasks in a project that no mission sees to.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn has_open(&mut self, project: &ProjectKey, parent_session: &str) -> Result<bool, StoreError>;
+
     /// What came of a run, if anything was kept: whole for a complete task, partial for another.
     ///
     /// # Errors

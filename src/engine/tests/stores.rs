@@ -51,6 +51,9 @@ impl Store for Refuses {
     fn counts(&mut self, project: &ProjectKey) -> Result<Vec<(StateName, u64)>, StoreError> {
         self.inner.counts(project)
     }
+    fn has_open(&mut self, project: &ProjectKey, parent_session: &str) -> Result<bool, StoreError> {
+        self.inner.has_open(project, parent_session)
+    }
     fn outcome(&mut self, task: TaskId) -> Result<Option<Outcome>, StoreError> {
         self.inner.outcome(task)
     }

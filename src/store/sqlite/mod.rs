@@ -138,6 +138,10 @@ impl Store for SqliteStore {
         self.read(|conn| read::counts(conn, project))
     }
 
+    fn has_open(&mut self, project: &ProjectKey, parent_session: &str) -> Result<bool, StoreError> {
+        self.read(|conn| read::has_open(conn, project, parent_session))
+    }
+
     fn outcome(&mut self, task: TaskId) -> Result<Option<Outcome>, StoreError> {
         self.read(|conn| read::outcome(conn, task))
     }

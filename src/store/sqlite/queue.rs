@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction};
 
 use super::{
     read::setting,
@@ -16,11 +16,26 @@ use crate::{
     task::{Change, Guard, InstanceId, ProjectKey, Task, Timestamp},
 };
 
+macro_rules! next_lane {
+    ($after:literal) => {
+        concat!(
+            "SELECT project, home, agent, model, place FROM tasks WHERE state = 'pending' AND blocked = 0 AND ",
+            $after,
+            " ORDER BY project, home, agent, model, place LIMIT 1"
+        )
+    };
+}
+
 const RUNNING: &str = "SELECT project, agent, model, home, count(*) FROM tasks WHERE state = 'running' \
     GROUP BY project, agent, model, home";
-const NEXT_LANE: &str = "SELECT project, home, agent, model, place FROM tasks \
-    WHERE state = 'pending' AND blocked = 0 AND (project, home, agent, model) > (?1, ?2, ?3, ?4) \
-    ORDER BY project, home, agent, model, place LIMIT 1";
+/// The lane after one, by one seek at each level of the index, from the innermost. (Compared as one row of four values,
+/// `SQLite` begins at the lane itself, and reads all that waits in it.)
+const NEXT_LANES: [&str; 4] = [
+    next_lane!("project = ?1 AND home = ?2 AND agent = ?3 AND model > ?4"),
+    next_lane!("project = ?1 AND home = ?2 AND agent > ?3"),
+    next_lane!("project = ?1 AND home > ?2"),
+    next_lane!("project > ?1"),
+];
 const CANDIDATES: &str = "SELECT id, priority, place, seq, parent_session FROM tasks \
     WHERE state = 'pending' AND blocked = 0 AND project = ?1 AND home = ?2 AND agent = ?3 AND model = ?4 \
     AND (not_before IS NULL OR not_before <= ?5) AND (attempt > 0 OR ?7) \
@@ -37,8 +52,10 @@ const UNBLOCK: &str = "UPDATE tasks SET blocked = blocked - 1 \
     WHERE seq IN (SELECT task FROM dependencies WHERE dependency = ?1) AND ended_at IS NULL";
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 8] =
-    [RUNNING, NEXT_LANE, CANDIDATES, NEXT_DUE, PROVIDERS, PROVIDER, SET_PROVIDER, UNBLOCK];
+pub(super) const SQL: [&str; 11] = {
+    let [model, agent, home, project] = NEXT_LANES;
+    [RUNNING, model, agent, home, project, CANDIDATES, NEXT_DUE, PROVIDERS, PROVIDER, SET_PROVIDER, UNBLOCK]
+};
 
 pub(super) fn queue(
     conn: &Connection,
@@ -63,16 +80,9 @@ fn waiting(
 ) -> Result<(Vec<Candidate>, Vec<Head>), StoreError> {
     let own = me.to_string();
     let (without, without_fresh) = (json(&wanted.without)?, json(&wanted.without_fresh)?);
-    let mut lanes = conn.prepare_cached(NEXT_LANE)?;
     let (mut candidates, mut heads) = (Vec::new(), Vec::new());
     let mut last = (i64::MIN, String::new(), String::new(), String::new());
-    loop {
-        let next = lanes
-            .query_row((last.0, &last.1, &last.2, &last.3), |row| {
-                Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), Timestamp(row.get(4)?)))
-            })
-            .optional()?;
-        let Some((lane, place)) = next else { return Ok((candidates, heads)) };
+    while let Some((lane, place)) = next_lane(conn, &last)? {
         last = lane;
         let (of, home, agent, model) = &last;
         let lane = Lane { agent: agent.clone(), model: model.clone() };
@@ -97,6 +107,27 @@ fn waiting(
             }
         }
     }
+    Ok((candidates, heads))
+}
+
+/// A lane of the index: project, home, agent, model.
+type LaneRow = (i64, String, String, String);
+
+/// The first lane after `last` in which something waits, with the place of its first task.
+fn next_lane(conn: &Connection, last: &LaneRow) -> Result<Option<(LaneRow, Timestamp)>, StoreError> {
+    let after: [&dyn ToSql; 4] = [&last.0, &last.1, &last.2, &last.3];
+    for (level, sql) in NEXT_LANES.into_iter().enumerate() {
+        let found = conn
+            .prepare_cached(sql)?
+            .query_row(&after[..after.len() - level], |row| {
+                Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), Timestamp(row.get(4)?)))
+            })
+            .optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 fn running(conn: &Connection, project: i64, me: InstanceId) -> Result<Vec<Elsewhere>, StoreError> {

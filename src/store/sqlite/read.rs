@@ -10,6 +10,9 @@ use crate::{
 
 const COUNTS: &str = "SELECT state, count(*) FROM tasks WHERE project = (SELECT id FROM projects WHERE key = ?1) \
     GROUP BY state";
+// By the state, and the first one found is enough: where many wait, one of them is found at once.
+const HAS_OPEN: &str = "SELECT EXISTS (SELECT 1 FROM tasks WHERE project = (SELECT id FROM projects WHERE key = ?1) \
+    AND state IN ('pending', 'running', 'paused') AND +parent_session = ?2 AND mission IS NULL)";
 const OUTCOME: &str =
     "SELECT results.text, results.usage FROM tasks CROSS JOIN results ON results.task = tasks.seq WHERE tasks.id = ?1";
 const JOURNAL: &str = "SELECT journal.seq, tasks.id, journal.rev, at, change, from_state, to_state, journal.fence, \
@@ -18,7 +21,7 @@ const JOURNAL: &str = "SELECT journal.seq, tasks.id, journal.rev, at, change, fr
 const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 4] = [COUNTS, OUTCOME, JOURNAL, SETTING];
+pub(super) const SQL: [&str; 5] = [COUNTS, HAS_OPEN, OUTCOME, JOURNAL, SETTING];
 
 pub(super) fn tasks(conn: &Connection, project: &ProjectKey, filter: &Filter) -> Result<Vec<Task>, StoreError> {
     let (sql, parameters) = select(project, filter)?;
@@ -91,6 +94,10 @@ pub(super) fn counts(conn: &Connection, project: &ProjectKey) -> Result<Vec<(Sta
     }
     counts.sort_unstable();
     Ok(counts)
+}
+
+pub(super) fn has_open(conn: &Connection, project: &ProjectKey, parent_session: &str) -> Result<bool, StoreError> {
+    Ok(conn.prepare_cached(HAS_OPEN)?.query_row((project.as_str(), parent_session), |row| row.get(0))?)
 }
 
 pub(super) fn outcome(conn: &Connection, task: TaskId) -> Result<Option<Outcome>, StoreError> {

@@ -1,6 +1,7 @@
 //! The tests of the store that reach inside it; those from outside are in the `tests` directory as `store_*.rs`.
 
 mod basics;
+mod growth;
 mod limits;
 mod missions;
 mod model;
