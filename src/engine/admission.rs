@@ -99,6 +99,7 @@ impl Look {
 
     fn decide(&mut self, queue: &Queue) {
         let project = &self.project;
+        tracing::trace!(candidates = queue.candidates.len(), "looks at the queue");
         let limits = limits(project, queue);
         let homes: HashSet<_> =
             queue.running.iter().map(|one| one.home).chain(queue.heads.iter().map(|head| head.home)).collect();

@@ -43,6 +43,8 @@ async fn start_runnable(project: &Arc<Project>) -> Result<Option<Timestamp>, Sto
     let look_of = Arc::clone(project);
     let (claimed, mut slots, due) = project
         .store(move |store| {
+            // What a look costs is measured here; where nobody listens, that costs nothing.
+            let span = tracing::trace_span!("look", claimed = tracing::field::Empty).entered();
             let Project { key, core, options, missions, .. } = &*look_of;
             let (now, instance) = (core.clock.now(), core.instance);
             let gate = Gate::read(store, &options.budget, key, &missions.ids(), now)?;
@@ -50,6 +52,7 @@ async fn start_runnable(project: &Arc<Project>) -> Result<Option<Timestamp>, Sto
             let claimed = store.claim(key, instance, now, &mut look)?;
             look.gate.write(store, now)?;
             let due = store.next_due(key, instance, now)?.into_iter().chain(look.next()).min();
+            span.record("claimed", claimed.len());
             let Look { gate, slots, .. } = look;
             look_of.budgets.keep(gate);
             Ok((claimed, slots, due))
