@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { arch, cpus, loadavg, platform } from "node:os";
 import { parseArgs } from "node:util";
+import { admission } from "./admission.mjs";
 import { launch, size } from "./engine.mjs";
 import { idle } from "./idle.mjs";
 import { latency } from "./latency.mjs";
@@ -16,7 +17,7 @@ import { table } from "./stats.mjs";
 import { todo } from "./todo.mjs";
 
 /** @type {Record<string, import("./hosts.mjs").Group>} */
-const GROUPS = { size, launch, todo, sessions, latency, parallel, startup, idle };
+const GROUPS = { size, admission, launch, todo, sessions, latency, parallel, startup, idle };
 
 const HELP = `npm run bench [-- options]
 
