@@ -3,7 +3,6 @@
 //!
 //! `SORTIE_SCALE_TASKS` says how many tasks run, `SORTIE_SCALE_QUEUE` how many wait at most.
 
-#![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "support/looks.rs"]
