@@ -115,9 +115,9 @@ fn a_buffer_that_was_never_shown_as_it_is_does_not_undo_what_others_did() {
     bench.commit(&done);
     // While the file is not replaced, every edit is made from the one before it.
     let (mut buffer, mut added) = (FOUR.to_owned(), String::new());
-    for n in 5..12 {
-        buffer += &format!("- [ ] item {n}\n");
-        added += &format!("- [ ] t{n}: item {n}\n");
+    for n in ["5", "6", "7", "8", "9", "10", "11"] {
+        buffer.extend(["- [ ] item ", n, "\n"]);
+        added.extend(["- [ ] t", n, ": item ", n, "\n"]);
         bench.write(&buffer);
         bench.settle_unshown();
         assert_eq!(bench.head().1, format!("{done}{added}"));
