@@ -109,3 +109,21 @@ async fn an_account_that_is_used_up_is_waited_for() {
     assert_eq!(rig.sessions().len(), 2);
     life.close_cleanly(&rig).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn cancellations_say_nothing_against_a_provider() {
+    let rig = Rig::new(|seen| Script::say_after(secs(if seen.text == "last" { 1 } else { 60 }), "done")).await;
+    let life = rig.start_as(limited(6), rig.host.transport()).await;
+    let tasks = life.launch(["a", "b", "c", "d", "e", "f"].map(|prompt| on_provider(&rig, prompt)).to_vec()).await;
+    rig.until(&[&life], secs(5), "all to run", async || rig.sessions().len() == 6 && rig.host.busy().len() >= 6).await;
+    for task in tasks {
+        life.at.cancel(task).await.unwrap();
+    }
+    rig.until(&[&life], secs(5), "the slots", async || life.at.slots_held() == 0).await;
+    let text = life.at.limits("").await.unwrap();
+    assert!(!text.contains("circuit") && !text.contains("scaled"), "{text}");
+    let last = life.launch(vec![on_provider(&rig, "last")]).await[0];
+    let ended = rig.end_of(&life, last).await;
+    assert_eq!(ended.state.name(), StateName::Complete);
+    assert!(life.at.now().since(ended.created_at) < secs(3));
+}

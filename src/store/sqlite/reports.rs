@@ -18,12 +18,12 @@ macro_rules! project {
 const UNTOLD: &str = concat!(
     "SELECT parent_session, parent_directory, max(seq) FROM tasks WHERE ",
     project!(),
-    " AND home = ?2 AND report IS NULL AND (mission IS NULL OR ended_at IS NULL) AND ended_at IS NOT NULL GROUP BY parent_session ORDER BY min(seq)"
+    " AND home = ?2 AND report IS NULL AND mission IS NULL AND ended_at IS NOT NULL GROUP BY parent_session ORDER BY min(seq)"
 );
 const READY_ALL: &str = concat!(
     "SELECT seq, id, parent_directory FROM tasks WHERE ",
     project!(),
-    " AND home = ?2 AND parent_session = ?3 AND report IS NULL AND (mission IS NULL OR ended_at IS NULL) AND ended_at IS NOT NULL ORDER BY seq LIMIT ?4"
+    " AND home = ?2 AND parent_session = ?3 AND report IS NULL AND mission IS NULL AND ended_at IS NOT NULL ORDER BY seq LIMIT ?4"
 );
 const READY_ONLY: &str = concat!(
     "SELECT seq, id, parent_directory FROM tasks WHERE +",

@@ -7,7 +7,7 @@ use crate::{
     store::{
         Store, Wanted,
         fixture::{each, instance, project, run, task},
-        sqlite::{SqliteStore, queue, read},
+        sqlite::{SqliteStore, queue, read, reports},
     },
     task::{Task, Timestamp},
 };
@@ -17,7 +17,7 @@ const NOW: Timestamp = Timestamp(10);
 /// The steps of all statements of the look since this was last asked.
 fn steps(store: &SqliteStore) -> i32 {
     let of = |sql: &&str| store.conn.prepare_cached(sql).unwrap().reset_status(StatementStatus::VmStep);
-    queue::SQL.iter().chain(&read::SQL).map(of).sum()
+    queue::SQL.iter().chain(&read::SQL).chain(&reports::SQL).map(of).sum()
 }
 
 /// A store with so many tasks, by turns of two agents, and in pairs of two processes.
@@ -44,6 +44,7 @@ fn look(waiting: u64) -> (usize, i32) {
     assert_eq!(queue.heads.len(), 2, "a lane each of the other process");
     store.next_due(&project(), instance(0), NOW).unwrap();
     assert!(store.has_open(&project(), "ses_parent").unwrap());
+    assert!(store.untold(&project(), instance(0)).unwrap().is_empty());
     (queue.candidates.len(), steps(&store))
 }
 
