@@ -34,7 +34,10 @@ fn read() -> u8 {
     let mut system = System::new();
     system.refresh_memory();
     let machine = percent(system.total_memory(), system.available_memory());
-    let container = system.cgroup_limits().map_or(0, |limits| percent(limits.total_memory, limits.free_memory));
+    // Its `free_memory` takes the files that are cached for used, which they are almost wholly in any container.
+    let container = system
+        .cgroup_limits()
+        .map_or(0, |limits| percent(limits.total_memory, limits.total_memory.saturating_sub(limits.rss)));
     machine.max(container)
 }
 
