@@ -1,6 +1,6 @@
 //! A task as an OpenCode session.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Inherited;
 use crate::{
@@ -47,9 +47,21 @@ impl SessionExecutor {
             parent: Some(parent),
             title: task.spec.title.clone(),
             permission: rules,
-            metadata: Some(json!({ "sortie": { "task": task.id.to_string(), "prompt": prompt.as_str() } })),
+            metadata: Some(metadata(task, prompt)),
         };
         Ok(self.client.create_session(&self.directory, session).await?.id)
+    }
+
+    /// Makes a session that was made before the one of a run, as [`Self::create`] would have; not one that was used.
+    ///
+    /// # Errors
+    /// The host's answer.
+    pub async fn adopt(&self, session: &SessionId, task: &Task, prompt: &MessageId) -> Result<bool, ClientError> {
+        if !self.client.messages(&self.directory, session, Some(1)).await?.is_empty() {
+            return Ok(false);
+        }
+        self.client.rename_session(&self.directory, session, &task.spec.title, &metadata(task, prompt)).await?;
+        Ok(true)
     }
 
     /// A session that was made for this run but not noted, because the process died in between. One that an earlier
@@ -123,4 +135,9 @@ impl SessionExecutor {
         }
         first_error.map_or(Ok(()), Err)
     }
+}
+
+/// What tells whose a session is.
+fn metadata(task: &Task, prompt: &MessageId) -> Value {
+    json!({ "sortie": { "task": task.id.to_string(), "prompt": prompt.as_str() } })
 }

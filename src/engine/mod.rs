@@ -32,6 +32,7 @@ pub mod ops;
 mod ops_todo;
 pub mod options;
 mod poller;
+mod pool;
 mod project;
 mod recovery;
 pub mod report_text;

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::fallback::Fallback;
+use super::{fallback::Fallback, pool};
 use crate::{
     admission::{Budgets, Limits, Memory, Setting as ProviderSetting, SpawnLimits},
     fault::{self, Code, Fault},
@@ -46,6 +46,8 @@ pub struct Options {
     pub stall: u32,
     /// How often in a row the same tool call may give the same result before the run is stopped; 0 for without end.
     pub repeats: u32,
+    /// How many sessions of a kind are made before they are needed.
+    pub pool: u32,
     /// Which models take over from an agent's own when its provider fails.
     pub fallback: Fallback,
     /// How deep tasks may launch tasks: 1 means that only sessions of people launch.
@@ -129,6 +131,7 @@ impl Default for Options {
             resume: ResumePolicy::Auto,
             stall: 180,
             repeats: 5,
+            pool: 0,
             fallback: Fallback::default(),
             max_depth: NonZeroU32::MIN,
             budget: Budgets::default(),
@@ -161,6 +164,9 @@ impl Options {
         }
         if options.repeats == 1 {
             return Err(wrong("option `repeats`: 1 would stop at every call; give 0 or at least 2".to_owned()));
+        }
+        if options.pool > pool::MOST {
+            return Err(wrong(format!("option `pool`: {} is above {}", options.pool, pool::MOST)));
         }
         options.fallback.check()?;
         for (name, mark) in [("low", options.memory.low), ("stop", options.memory.stop)] {
@@ -234,6 +240,7 @@ mod tests {
             (r#"{"repeats": 1}"#, "repeats"),
             (r#"{"fallback": {"build": ["sonnet"]}}"#, "fallback.build[0]"),
             (r#"{"fallback": ["p/m"]}"#, "fallback"),
+            (r#"{"pool": 6}"#, "pool"),
             (r#"{"limit": {}}"#, "limit"),
             (r#"{"limits": [10, {}]}"#, "limits"),
             (r#"{"durability": {"full": null}}"#, "durability"),

@@ -19,6 +19,7 @@ use super::{
     missions::book::Book,
     monitor::Signal,
     options::Options,
+    pool::Pool,
     sessions::Sessions,
     toasts::{Note, Toaster},
 };
@@ -74,6 +75,8 @@ pub struct Project {
     pub headless: bool,
     /// What is remembered of who may start.
     pub admission: Admission,
+    /// Sessions that are ready.
+    pub pool: Pool,
     /// Wakes the dispatcher.
     pub dispatch: Arc<Notify>,
     /// Wakes the reports.
@@ -145,6 +148,7 @@ impl Project {
             options,
             headless,
             admission: Admission::default(),
+            pool: Pool::default(),
             dispatch,
             tell: Notify::new(),
             routed: Notify::new(),

@@ -48,6 +48,18 @@ impl Client {
         self.json(Call::new(Method::Get, "GET /session/{id}", format!("/session/{id}"), directory)).await
     }
 
+    /// Gives a session a title and what is kept with it.
+    pub async fn rename_session(
+        &self,
+        directory: &str,
+        id: &SessionId,
+        title: &str,
+        metadata: &Value,
+    ) -> Result<(), ClientError> {
+        let call = Call::new(Method::Patch, "PATCH /session/{id}", format!("/session/{id}"), directory);
+        self.done(call.body(json!({ "title": title, "metadata": metadata }))).await
+    }
+
     /// Deletes a session and its children. A turn of theirs goes on unseen: abort them first.
     pub async fn delete_session(&self, directory: &str, id: &SessionId) -> Result<(), ClientError> {
         self.done(Call::new(Method::Delete, "DELETE /session/{id}", format!("/session/{id}"), directory)).await

@@ -8,7 +8,8 @@ use super::{End, Runner, STOP_LIMIT, words};
 use crate::{
     agent::{self, Inherited, OurTools, Role, SessionExecutor},
     engine::{
-        admission::Hearing, failures, fallback, handoff, missions, monitor::Reading, project::Project, sessions::Voice,
+        admission::Hearing, failures, fallback, handoff, missions, monitor::Reading, pool::Kind, project::Project,
+        sessions::Voice,
     },
     opencode::{MessageId, PartId, SessionId},
     store::StoreError,
@@ -242,7 +243,13 @@ async fn make_session(
         return Ok(session);
     }
     let rules = rules(&project, &task, &parent).await?;
-    Ok(sessions.create(&task, &prompt, parent, rules).await?)
+    let kind = Kind::new(&task, parent.clone(), rules.clone());
+    let ready = project.take_ready(&kind, &task, &prompt).await;
+    project.make_ready(kind);
+    match ready {
+        Some(session) => Ok(session),
+        None => Ok(sessions.create(&task, &prompt, parent, rules).await?),
+    }
 }
 
 /// What a task's session may do.

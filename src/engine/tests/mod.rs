@@ -5,6 +5,7 @@ mod budgets;
 mod flow;
 mod missions;
 mod peers;
+mod pool;
 mod prompts;
 mod recovers;
 mod retries;

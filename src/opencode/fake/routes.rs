@@ -24,6 +24,7 @@ pub fn endpoint(request: &Request) -> &'static str {
         (Method::Post, ["session"]) => "POST /session",
         (Method::Get, ["session", "status"]) => "GET /session/status",
         (Method::Get, ["session", _]) => "GET /session/{id}",
+        (Method::Patch, ["session", _]) => "PATCH /session/{id}",
         (Method::Delete, ["session", _]) => "DELETE /session/{id}",
         (Method::Post, ["session", _, "abort"]) => "POST /session/{id}/abort",
         (Method::Get, ["session", _, "children"]) => "GET /session/{id}/children",
@@ -70,6 +71,15 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Response {
             ok(&Value::Object(turns.map(|(id, turn)| (id.to_string(), turn.status.clone())).collect()))
         }
         ("GET /session/{id}", Some(id)) => ok(&state.sessions[&id].info),
+        ("PATCH /session/{id}", Some(id)) => {
+            if let Some(session) = state.sessions.get_mut(&id) {
+                for (name, value) in body.as_object().into_iter().flatten() {
+                    session.info[name] = value.clone();
+                }
+            }
+            state.emit_session(&id, "session.updated");
+            ok(&state.sessions[&id].info)
+        }
         ("DELETE /session/{id}", Some(id)) => {
             state.delete(&id);
             ok(&json!(true))
