@@ -82,7 +82,7 @@ impl SpawnLimits {
 /// without regard to the space between them.
 #[must_use]
 pub fn fingerprint(spec: &TaskSpec) -> String {
-    let model = spec.model.as_ref().map(|model| format!("{}/{}", model.provider, model.model)).unwrap_or_default();
+    let model = spec.model.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut awaited: Vec<String> = spec.depends_on.iter().map(ToString::to_string).collect();
     awaited.sort_unstable();
     let mut hash = Sha256::new();

@@ -11,7 +11,7 @@ use crate::{
     admission::{Chosen, DEPTH, Left, Limits, News, Overrides, Provider, QUOTA_PAUSE, Slot, World, choose, said},
     opencode::{Part, SessionStatus},
     store::{Lane, Queue, Scheduler, StoreError, Wanted, instance},
-    task::{Change, ErrorClass, Failure, ModelChoice, Run, Task, TaskId, TaskSpec, TaskState, Timestamp, Waiting},
+    task::{Change, ErrorClass, Failure, Run, Task, TaskId, TaskSpec, TaskState, Timestamp, Waiting},
 };
 
 /// What the dispatcher of a project remembers between two choices.
@@ -302,11 +302,11 @@ impl Project {
     /// The model that a task is expected to use, as far as it is known without asking the host.
     #[must_use]
     pub fn expected_model(&self, spec: &TaskSpec) -> Option<String> {
-        if let Some(ModelChoice { provider, model, .. }) = &spec.model {
-            return Some(format!("{provider}/{model}"));
+        if let Some(chosen) = &spec.model {
+            return Some(chosen.to_string());
         }
         let configured = self.known_agents()?.iter().find(|agent| agent.name == spec.agent)?.model.clone();
         let model = configured.or_else(|| self.sessions.known_voice(&spec.parent.session.parse().ok()?)?.model)?;
-        Some(format!("{}/{}", model.provider_id, model.model_id))
+        Some(model.to_string())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{project::Project, service::Attachment};
+use super::{models, project::Project, service::Attachment};
 use crate::{
     fault::{Code, Fault},
     opencode::ClientError,
@@ -13,9 +13,6 @@ use crate::{
 
 /// The chain of agents that have none of their own.
 const DEFAULT: &str = "default";
-
-/// How many models a message names at most.
-const NAMED: usize = 20;
 
 /// Chains of models by agent: `{"build": ["provider/model", …], "default": […]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -30,7 +27,7 @@ impl Fallback {
     pub fn check(&self) -> Result<(), Fault> {
         for (agent, models) in &self.0 {
             for (at, text) in models.iter().enumerate() {
-                if choice(text).is_none() {
+                if ModelChoice::parse(text).is_none() {
                     let message = format!("option `fallback.{agent}[{at}]`: `{text}` is not `provider/model`");
                     return Err(Fault::new(Code::BadOptions, message));
                 }
@@ -42,7 +39,9 @@ impl Fallback {
     /// An agent's chain.
     #[must_use]
     pub fn of(&self, agent: &str) -> Vec<ModelChoice> {
-        self.entry(agent).map(|(_, models)| models.iter().filter_map(|text| choice(text)).collect()).unwrap_or_default()
+        self.entry(agent)
+            .map(|(_, models)| models.iter().filter_map(|text| ModelChoice::parse(text)).collect())
+            .unwrap_or_default()
     }
 
     /// An agent's chain as it was written, and under which name.
@@ -50,13 +49,6 @@ impl Fallback {
         let own = self.0.get_key_value(agent).or_else(|| self.0.get_key_value(DEFAULT));
         own.map(|(name, models)| (name.as_str(), models.as_slice())).filter(|(_, models)| !models.is_empty())
     }
-}
-
-/// `provider/model`, of which the model may hold further slashes.
-fn choice(text: &str) -> Option<ModelChoice> {
-    let (provider, model) =
-        text.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty())?;
-    Some(ModelChoice { provider: provider.to_owned(), model: model.to_owned(), variant: None })
 }
 
 /// What is wrong with the chains of these agents: the first model that the host cannot use. The host is asked only if
@@ -75,21 +67,13 @@ pub async fn check<'a>(
         return Ok(None);
     }
     let known = project.client().models(&project.directory()).await?;
-    let is_known = |text: &str| {
-        let choice = choice(text);
-        choice.is_some_and(|choice| {
-            known.iter().any(|model| model.provider_id == choice.provider && model.model_id == choice.model)
-        })
-    };
+    let is_known = |text: &str| ModelChoice::parse(text).is_some_and(|choice| models::knows(&known, &choice));
     let mut entries =
         chains.iter().flat_map(|(name, models)| models.iter().enumerate().map(move |(at, text)| (name, at, text)));
     let Some((name, at, text)) = entries.find(|(_, _, text)| !is_known(text)) else { return Ok(None) };
-    let names: Vec<_> =
-        known.iter().take(NAMED).map(|model| format!("{}/{}", model.provider_id, model.model_id)).collect();
-    let more = if known.len() > names.len() { " and others" } else { "" };
     Ok(Some(format!(
-        "option `fallback.{name}[{at}]`: `{text}` is no model of OpenCode's, which has {}{more}",
-        names.join(", ")
+        "option `fallback.{name}[{at}]`: `{text}` is no model of OpenCode's, which has {}",
+        models::names(&known)
     )))
 }
 

@@ -72,7 +72,7 @@ impl Attachment {
         }
         let models = self.models().await?;
         let providers: BTreeSet<_> = models.iter().map(|model| model.provider_id.clone()).collect();
-        let named = models.iter().map(|model| format!("{}/{}", model.provider_id, model.model_id));
+        let named = models.iter().map(ToString::to_string);
         if let Some(known) = providers.iter().cloned().chain(named).find(|known| known.eq_ignore_ascii_case(name)) {
             return Ok(Target::Model(known));
         }

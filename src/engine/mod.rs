@@ -24,6 +24,7 @@ mod limits;
 mod listening;
 pub mod live;
 pub mod missions;
+pub mod models;
 mod monitor;
 #[cfg(test)]
 mod monitor_test;

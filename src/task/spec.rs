@@ -1,6 +1,6 @@
 //! What was asked: fixed when a task is launched.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,22 @@ pub struct ModelChoice {
     /// A variant of the model (reasoning effort, for example).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+}
+
+impl ModelChoice {
+    /// Reads `provider/model`, of which the model may hold further slashes; none where one of the two is empty.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (provider, model) = text.split_once('/')?;
+        let is_whole = !provider.is_empty() && !model.is_empty();
+        is_whole.then(|| Self { provider: provider.to_owned(), model: model.to_owned(), variant: None })
+    }
+}
+
+impl fmt::Display for ModelChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.model)
+    }
 }
 
 /// Who launched the task, and is told of its end.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fence, InstanceId, ModelChoice, Over, Recovery, Rev, TaskId, TaskSpec, Timestamp};
+use super::{Fence, InstanceId, Over, Recovery, Rev, TaskId, TaskSpec, Timestamp};
 
 /// One task: what was asked, where it stands, and who may write for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -399,10 +399,8 @@ impl Task {
     /// its own; empty when that is not known before it runs.
     #[must_use]
     pub fn expected_model(&self) -> String {
-        match &self.recovery.model {
-            Some(ModelChoice { provider, model, .. }) => format!("{provider}/{model}"),
-            None => self.spec.expected_model.clone().unwrap_or_default(),
-        }
+        let taken_over = self.recovery.model.as_ref().map(ToString::to_string);
+        taken_over.or_else(|| self.spec.expected_model.clone()).unwrap_or_default()
     }
 
     /// Its place in the queue: when it was launched, less its priority's head start.

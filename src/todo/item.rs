@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{ItemId, line::Header};
+use crate::task::ModelChoice;
 
 /// How far an item is: the character in its box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -118,9 +119,7 @@ impl FromStr for Racer {
     fn from_str(text: &str) -> Result<Self, ParseRacerError> {
         let (agent, model) = text.split_once('@').map_or((text, None), |(agent, model)| (agent, Some(model)));
         let (agent, model) = (agent.trim(), model.map(str::trim));
-        let model_is_good = model.is_none_or(|model| {
-            model.split_once('/').is_some_and(|(provider, model)| !provider.is_empty() && !model.is_empty())
-        });
+        let model_is_good = model.is_none_or(|model| ModelChoice::parse(model).is_some());
         if agent.is_empty() || !model_is_good {
             return Err(ParseRacerError);
         }

@@ -12,7 +12,13 @@ use super::{
 };
 use crate::{
     agent::COMMANDER,
-    engine::{handoff, ops::Caller, service::Attachment, spawn::Above},
+    engine::{
+        handoff,
+        models::{knows, names as model_names},
+        ops::Caller,
+        service::Attachment,
+        spawn::Above,
+    },
     fault::{Code, Fault},
     task::{MAX_TIMEOUT, ModelChoice, StateName, Task, TaskId, TaskSpec, attempt, graph},
 };
@@ -130,14 +136,8 @@ async fn models(to: &Attachment, tasks: &[LaunchTask]) -> Result<(), Fault> {
         return Ok(());
     }
     let known = to.models().await?;
-    let is_known = |choice: &ModelChoice| {
-        known.iter().any(|model| model.provider_id == choice.provider && model.model_id == choice.model)
-    };
-    let Some((at, given, _)) = asked.iter().find(|(_, _, choice)| !is_known(choice)) else { return Ok(()) };
-    let names: Vec<_> =
-        known.iter().take(20).map(|model| format!("{}/{}", model.provider_id, model.model_id)).collect();
-    let more = if known.len() > names.len() { " and others" } else { "" };
-    let message = format!("`tasks[{at}].model` is `{given}`; OpenCode has {}{more}", names.join(", "));
+    let Some((at, given, _)) = asked.iter().find(|(_, _, choice)| !knows(&known, choice)) else { return Ok(()) };
+    let message = format!("`tasks[{at}].model` is `{given}`; OpenCode has {}", model_names(&known));
     Err(Fault::new(Code::BadModel, message))
 }
 
@@ -238,12 +238,8 @@ impl Names<'_> {
 fn choice(at: usize, text: &str) -> Result<ModelChoice, Fault> {
     let field = format!("tasks[{at}].model");
     text::check(&field, text, Kind::Line)?;
-    match text.split_once('/') {
-        Some((provider, model)) if !provider.is_empty() && !model.is_empty() => {
-            Ok(ModelChoice { provider: provider.to_owned(), model: model.to_owned(), variant: None })
-        }
-        _ => Err(Fault::new(Code::BadModel, format!("`{field}` is `{text}`, not `provider/model`"))),
-    }
+    let wrong = || Fault::new(Code::BadModel, format!("`{field}` is `{text}`, not `provider/model`"));
+    ModelChoice::parse(text).ok_or_else(wrong)
 }
 
 /// Where a task works: the caller's directory, or one inside the project or the caller's directory.

@@ -135,7 +135,7 @@ fn entry(to: &Attachment, seen: &Seen) -> Value {
                 "attempt": task.attempt,
                 "maxAttempts": task.spec.max_attempts,
                 "timeout": task.limit().as_secs(),
-                "fallback": task.recovery.model.as_ref().map(|model| format!("{}/{}", model.provider, model.model)),
+                "fallback": task.recovery.model.as_ref().map(ToString::to_string),
                 "interruptions": task.interruptions,
                 "priority": task.spec.priority,
                 "dependsOn": task.spec.depends_on,

@@ -140,17 +140,13 @@ async fn task(project: &Project, mission: &Mission, launch: Launch) -> Result<Ta
         run =
             session.map(|session| Run { session: Some(session), message: message.to_string(), part: part.to_string() });
     }
-    let model = model.and_then(|model| {
-        let (provider, model) = model.split_once('/')?;
-        Some(ModelChoice { provider: provider.to_owned(), model: model.to_owned(), variant: None })
-    });
     let mut spec = TaskSpec {
         project: project.key.clone(),
         key: Some(key),
         title: names::title(&title),
         agent,
         prompt,
-        model,
+        model: model.and_then(|model| ModelChoice::parse(&model)),
         expected_model: None,
         directory,
         parent: Parent { session: mission.session.clone(), directory: mission.directory.clone() },

@@ -91,7 +91,7 @@ mod tests {
     fn of_providers_only_the_names_of_their_models_are_read() {
         let text = r#"{"providers":[{"id":"p","options":{"apiKey":"secret"},"models":{"b/c":{"id":"b/c"},"a":{}}}]}"#;
         let models = serde_json::from_str::<Providers>(text).unwrap().models();
-        let names: Vec<_> = models.iter().map(|model| format!("{}/{}", model.provider_id, model.model_id)).collect();
+        let names: Vec<_> = models.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["p/a", "p/b/c"]);
     }
 }

@@ -1,5 +1,7 @@
 //! Messages: prompts of the user and answers of the model, one answer a model step.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -28,6 +30,12 @@ pub struct ModelRef {
     /// The provider's name for the model.
     #[serde(rename = "modelID")]
     pub model_id: String,
+}
+
+impl fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider_id, self.model_id)
+    }
 }
 
 /// The model that a prompt asks for.
@@ -181,7 +189,7 @@ impl<'de> Deserialize<'de> for Summary {
         impl<'de> serde::de::Visitor<'de> for Visitor {
             type Value = Summary;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a flag or an object")
             }
 
