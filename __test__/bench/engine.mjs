@@ -20,12 +20,11 @@ export async function launch(bench) {
   const home = mkdtempSync(join(tmpdir(), "sortie-bench-"));
   bench.defer(() => rmSync(home, { recursive: true, force: true }));
   process.env.SORTIE_HOME = home;
-  const ask = async (/** @type {{target: string}} */ { target }) => ({
-    status: 200,
-    body: JSON.stringify(
-      target.startsWith("/agent") ? [{ name: "general", mode: "subagent", permission: [] }] : { id: "ses_bench" },
-    ),
-  });
+  const ask = async (/** @type {{target: string}} */ { target }) => {
+    const agents = [{ name: "general", mode: "subagent", permission: [] }];
+    const answer = target.startsWith("/agent") ? agents : target.includes("/message") ? [] : { id: "ses_bench" };
+    return { status: 200, body: JSON.stringify(answer) };
+  };
   const spec = { directory: home, project: home, options: "{}", headless: false };
   // Never started: the tasks stay pending, and only the launch is measured.
   const attachment = await attach(spec, ask, () => {});
