@@ -77,7 +77,7 @@ fn timed(samples: usize, mut call: impl FnMut()) -> Vec<f64> {
 
 fn lane(n: usize) -> Lane {
     let agent = ["commander", "planner", "worker", "reviewer"][n % 4];
-    Lane { agent: agent.to_owned(), model: format!("provider{}/model", n % 3) }
+    Lane { agent: agent.into(), model: format!("provider{}/model", n % 3).into() }
 }
 
 /// Fifty tasks run in twelve lanes, and the limits are those of an ordinary configuration.

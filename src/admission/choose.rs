@@ -140,7 +140,7 @@ mod tests {
     fn candidate(n: u8, agent: &str, place: i64, parent: &str) -> Candidate {
         Candidate {
             id: TaskId::new(Timestamp(1), &[n; 10]),
-            lane: Arc::new(Lane { agent: agent.to_owned(), model: String::new() }),
+            lane: Arc::new(Lane { agent: agent.into(), ..Lane::default() }),
             priority: Priority::Normal,
             place: Timestamp(place),
             seq: n.into(),
@@ -186,7 +186,7 @@ mod tests {
     fn the_last_slot_is_left_to_who_has_waited_for_longer_elsewhere_but_not_for_ever() {
         let head = |place, agent: &str| Head {
             same_project: true,
-            lane: Lane { agent: agent.to_owned(), model: String::new() },
+            lane: Lane { agent: agent.into(), ..Lane::default() },
             home: InstanceId::new(NOW, &[1; 10]),
             place: Timestamp(place),
         };

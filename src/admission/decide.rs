@@ -235,9 +235,9 @@ impl<'a> World<'a> {
     /// The limits that hold for a lane: the name of each, how many run, and how many may.
     pub(super) fn limits_of(&self, lane: &Lane) -> Vec<(Scope, String, u32, u32)> {
         let (used, limit) = self.usage(&lane.agent);
-        let mut found = vec![(Scope::Agent, lane.agent.clone(), used, limit)];
+        let mut found = vec![(Scope::Agent, lane.agent.to_string(), used, limit)];
         for (name, limit) in self.limits.of_model(lane) {
-            let scope = if name == lane.model { Scope::Model } else { Scope::Provider };
+            let scope = if lane.model == *name { Scope::Model } else { Scope::Provider };
             found.push((scope, name.to_owned(), self.of_model(name), limit));
         }
         if let Some(name) = lane.provider()
@@ -306,7 +306,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(50_590_000);
 
     fn lane(agent: &str) -> Lane {
-        Lane { agent: agent.to_owned(), model: "p/m".to_owned() }
+        Lane { agent: agent.into(), model: "p/m".into() }
     }
 
     fn limits(json: &str) -> Limits {
@@ -330,6 +330,7 @@ mod tests {
     fn each_limit_holds_and_is_named() {
         for (json, running, words) in [
             (r#"{"agents": {"Worker": 2}}"#, &[("worker", 2)][..], "worker 2/2"),
+            (r#"{"agents": {"worker": 2}}"#, &[("Worker", 1), ("WORKER", 1)], "worker 2/2"),
             (r#"{"models": {"p": 2}}"#, &[("other", 2)], "p 2/2"),
             (r#"{"models": {"P/M": 3}}"#, &[("other", 3)], "p/m 3/3"),
             (r#"{"project": 4}"#, &[("other", 4)], "project 4/4"),
@@ -337,7 +338,8 @@ mod tests {
         ] {
             let limits = limits(json);
             assert_eq!(full(&world(&limits, running), "worker").as_deref(), Some(words));
-            let fewer: Vec<_> = running.iter().map(|(agent, count)| (*agent, count - 1)).collect();
+            let mut fewer = running.to_vec();
+            fewer[0].1 -= 1;
             assert_eq!(full(&world(&limits, &fewer), "worker"), None, "{json}");
         }
     }
@@ -395,7 +397,7 @@ mod tests {
         let Decision::Wait(reason) = at(later, &provider) else { panic!("open") };
         assert_eq!(reason.words(NOW), "p rate limit: one task tries it out");
         // Another provider is not concerned.
-        let other = Lane { agent: "worker".to_owned(), model: "q/m".to_owned() };
+        let other = Lane { agent: "worker".into(), model: "q/m".into() };
         let providers = BTreeMap::from([("p".to_owned(), provider)]);
         let world = World::new(&limits, providers, &[], &[], None, NOW);
         assert_eq!(world.decide(&other, Priority::Normal), Decision::Start { probe: false });

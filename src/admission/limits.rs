@@ -190,7 +190,7 @@ mod tests {
         let limits = limits.with(&changed);
         assert_eq!((limits.of("WORKER").max.get(), limits.total.get()), (1, 9));
         assert_eq!(limits.project, Some(number(7)));
-        let lane = Lane { agent: "x".to_owned(), model: "p/m".to_owned() };
+        let lane = Lane { agent: "x".into(), model: "p/m".into() };
         assert_eq!(limits.of_model(&lane).collect::<Vec<_>>(), [("p", 5), ("p/m", 2)]);
         let json = serde_json::to_string(&changed).unwrap();
         assert_eq!(serde_json::from_str::<Overrides>(&json).unwrap(), changed);

@@ -85,7 +85,7 @@ mod tests {
     fn a_slot_comes_back_on_drop_and_on_panic() {
         let (slots, freed) = (Slots::default(), Arc::new(AtomicU32::new(0)));
         let (here, there) = (ProjectKey::new("/a"), ProjectKey::new("/b"));
-        let lane = Lane { agent: "a".to_owned(), model: String::new() };
+        let lane = Lane { agent: "a".into(), ..Lane::default() };
         let take = |project| {
             let freed = Arc::clone(&freed);
             slots.take(

@@ -122,11 +122,11 @@ mod tests {
     fn space_does_not_make_a_prompt_another_and_everything_else_does() {
         let same = TaskSpec { prompt: " do \n\tit ".to_owned(), title: "other".to_owned(), ..spec() };
         assert_eq!(fingerprint(&same), fingerprint(&spec()));
-        let model = ModelChoice { provider: "p".to_owned(), model: "m".to_owned(), variant: None };
+        let model = ModelChoice { provider: "p".into(), model: "m".into(), variant: None };
         for other in [
             TaskSpec { prompt: "doit".to_owned(), ..spec() },
-            TaskSpec { agent: "plan".to_owned(), ..spec() },
-            TaskSpec { directory: "/project/a".to_owned(), ..spec() },
+            TaskSpec { agent: "plan".into(), ..spec() },
+            TaskSpec { directory: "/project/a".into(), ..spec() },
             TaskSpec { model: Some(model), ..spec() },
             TaskSpec { depends_on: vec![id(1)], ..spec() },
         ] {

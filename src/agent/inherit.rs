@@ -18,7 +18,7 @@ pub struct Inherited {
 #[must_use]
 pub fn model(asked: Option<&ModelChoice>, agent: Option<&Agent>, caller: Inherited) -> Inherited {
     if let Some(choice) = asked {
-        let model = ModelRef { provider_id: choice.provider.clone(), model_id: choice.model.clone() };
+        let model = ModelRef { provider_id: choice.provider.to_string(), model_id: choice.model.to_string() };
         return Inherited { model: Some(model), variant: choice.variant.clone() };
     }
     match agent.and_then(|agent| agent.model.clone()) {
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(model(None, Some(&agent), caller.clone()), caller);
         agent.model = Some(reference("agent"));
         assert_eq!(model(None, Some(&agent), caller.clone()).model, Some(reference("agent")));
-        let choice = ModelChoice { provider: "p".to_owned(), model: "asked".to_owned(), variant: None };
+        let choice = ModelChoice { provider: "p".into(), model: "asked".into(), variant: None };
         assert_eq!(model(Some(&choice), Some(&agent), caller).model, Some(reference("asked")));
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     admission::{Chosen, DEPTH, Left, Limits, News, Overrides, Provider, QUOTA_PAUSE, Slot, World, choose, said},
     opencode::{Part, SessionStatus},
     store::{Lane, Queue, Scheduler, StoreError, Wanted, instance},
-    task::{Change, ErrorClass, Failure, Run, Task, TaskId, TaskSpec, TaskState, Timestamp, Waiting},
+    task::{Change, ErrorClass, Failure, Name, Run, Task, TaskId, TaskSpec, TaskState, Timestamp, Waiting},
 };
 
 /// What the dispatcher of a project remembers between two choices.
@@ -20,14 +20,7 @@ pub struct Admission {
     /// Slots that were left to other processes.
     left: Mutex<Left>,
     /// The latest choice: why those wait that wait.
-    latest: Mutex<Latest>,
-}
-
-#[derive(Debug, Default)]
-struct Latest {
-    chosen: Chosen,
-    limits: Limits,
-    usage: HashMap<String, (u32, u32)>,
+    latest: Mutex<Chosen>,
 }
 
 impl Admission {
@@ -41,16 +34,9 @@ impl Admission {
             }
             _ => {
                 let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-                latest.chosen.reason(&lane(task), task.id).map(|reason| reason.words(now))
+                latest.reason(&lane(task), task.id).map(|reason| reason.words(now))
             }
         }
-    }
-
-    /// How many tasks of an agent ran at the latest choice, and how many might.
-    #[must_use]
-    pub fn usage(&self, agent: &str) -> (u32, u32) {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.usage.get(agent).copied().unwrap_or((0, latest.limits.of(agent).max.get()))
     }
 }
 
@@ -68,6 +54,15 @@ pub fn limits(project: &Project, queue: &Queue) -> Limits {
         body.as_ref().and_then(read).unwrap_or_default()
     });
     project.options.limits.with(&all).with(&own)
+}
+
+/// Leaves out what dead processes had: they hold no slot and wait for none.
+pub fn keep_living(project: &Project, queue: &mut Queue) {
+    let homes: HashSet<_> =
+        queue.running.iter().map(|one| one.home).chain(queue.heads.iter().map(|head| head.home)).collect();
+    let alive: HashSet<_> = homes.into_iter().filter(|home| instance::is_alive(&project.core.home, *home)).collect();
+    queue.running.retain(|one| alive.contains(&one.home));
+    queue.heads.retain(|head| alive.contains(&head.home));
 }
 
 /// One look at the queue.
@@ -97,17 +92,11 @@ impl Look {
         if self.again { Some(self.now) } else { self.chosen.next }
     }
 
-    fn decide(&mut self, queue: &Queue) {
+    fn decide(&mut self, mut queue: Queue) {
         let project = &self.project;
         tracing::trace!(candidates = queue.candidates.len(), "looks at the queue");
-        let limits = limits(project, queue);
-        let homes: HashSet<_> =
-            queue.running.iter().map(|one| one.home).chain(queue.heads.iter().map(|head| head.home)).collect();
-        let alive: HashSet<_> =
-            homes.into_iter().filter(|home| instance::is_alive(&project.core.home, *home)).collect();
-        let mut queue = queue.clone();
-        queue.running.retain(|one| alive.contains(&one.home));
-        queue.heads.retain(|head| alive.contains(&head.home));
+        let limits = limits(project, &queue);
+        keep_living(project, &mut queue);
         let providers = queue.providers.iter().map(|(name, body)| (name.clone(), Provider::read(body))).collect();
         let own = project.core.slots.own(&project.key);
         let memory = project.options.memory.at(|| project.core.memory.used());
@@ -116,12 +105,7 @@ impl Look {
         let chosen = choose(&queue, &mut world, &project.warm(), &mut left);
         drop(left);
         self.tried = chosen.tried.iter().map(|name| (name.clone(), world.provider(name).clone())).collect();
-        let waiting = chosen.waits.iter().map(|(candidate, _)| &candidate.lane.agent);
-        let running = own.iter().filter(|own| own.same_project).map(|own| &own.lane.agent);
-        let usage = waiting.chain(running).map(|agent| (agent.clone(), world.usage(agent))).collect();
-        let mut latest = project.admission.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        *latest = Latest { chosen: chosen.clone(), limits: limits.clone(), usage };
-        drop(latest);
+        project.admission.latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&chosen);
         self.chosen = chosen;
     }
 }
@@ -131,12 +115,12 @@ impl Scheduler for Look {
         self.gate.wanted(DEPTH)
     }
 
-    fn wants(&mut self, queue: &Queue) -> bool {
+    fn wants(&mut self, queue: Queue) -> bool {
         self.decide(queue);
         !self.chosen.start.is_empty()
     }
 
-    fn choose(&mut self, queue: &Queue) -> Vec<TaskId> {
+    fn choose(&mut self, queue: Queue) -> Vec<TaskId> {
         self.decide(queue);
         self.chosen.start.iter().map(|candidate| candidate.id).collect()
     }
@@ -155,10 +139,7 @@ impl Scheduler for Look {
         let dispatch = Arc::clone(&project.dispatch);
         let slot = project.core.slots.take(&project.key, &lane(task), Arc::new(move || dispatch.notify_one()));
         self.slots.insert(task.id, slot);
-        Some(task.run.clone().unwrap_or_else(|| {
-            let (message, part) = project.core.prompt_ids();
-            Run { session: None, message: message.to_string(), part: part.to_string() }
-        }))
+        Some(task.run.clone().unwrap_or_else(|| project.core.new_run(None)))
     }
 
     fn providers(&mut self) -> Vec<(String, String)> {
@@ -301,12 +282,12 @@ impl Project {
 
     /// The model that a task is expected to use, as far as it is known without asking the host.
     #[must_use]
-    pub fn expected_model(&self, spec: &TaskSpec) -> Option<String> {
+    pub fn expected_model(&self, spec: &TaskSpec) -> Option<Name> {
         if let Some(chosen) = &spec.model {
-            return Some(chosen.to_string());
+            return Some(chosen.to_string().into());
         }
         let configured = self.known_agents()?.iter().find(|agent| agent.name == spec.agent)?.model.clone();
         let model = configured.or_else(|| self.sessions.known_voice(&spec.parent.session.parse().ok()?)?.model)?;
-        Some(model.to_string())
+        Some(model.to_string().into())
     }
 }

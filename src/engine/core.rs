@@ -9,7 +9,7 @@ use crate::{
     opencode::{AscendingIds, MessageId, PartId},
     store::{StoreHandle, home::Home},
     sys::memory::MemoryGauge,
-    task::InstanceId,
+    task::{InstanceId, Run},
 };
 
 /// The process's engine as its projects see it.
@@ -40,6 +40,12 @@ impl Core {
     pub fn prompt_ids(&self) -> (MessageId, PartId) {
         let now = self.clock.now().millis();
         (self.messages.message(now, &random()), self.messages.part(now, &random()))
+    }
+
+    /// A run whose prompt was not sent yet, in this session or in one that is still to be made.
+    pub fn new_run(&self, session: Option<String>) -> Run {
+        let (message, part) = self.prompt_ids();
+        Run { session, message: message.to_string(), part: part.to_string() }
     }
 }
 

@@ -39,7 +39,7 @@ async fn sleep(pause: Option<Duration>) {
 }
 
 /// Claims what may start, starts it, and says when to look again by time alone.
-async fn start_runnable(project: &Arc<Project>) -> Result<Option<Timestamp>, StoreError> {
+pub(super) async fn start_runnable(project: &Arc<Project>) -> Result<Option<Timestamp>, StoreError> {
     let look_of = Arc::clone(project);
     let (claimed, mut slots, due) = project
         .store(move |store| {

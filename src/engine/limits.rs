@@ -135,7 +135,10 @@ impl Attachment {
 
 async fn look(project: &Arc<Project>) -> Result<Queue, StoreError> {
     let (key, core) = (project.key.clone(), Arc::clone(&project.core));
-    project.store(move |store| store.queue(&key, core.instance, core.clock.now(), &Wanted::first(0))).await
+    let mut queue =
+        project.store(move |store| store.queue(&key, core.instance, core.clock.now(), &Wanted::first(0))).await?;
+    admission::keep_living(project, &mut queue);
+    Ok(queue)
 }
 
 fn text(project: &Arc<Project>, queue: &Queue, now: Timestamp) -> String {

@@ -22,7 +22,7 @@ impl Attachment {
         let project = &self.project;
         let client = project.client();
         let (message, part) = project.core.prompt_ids();
-        let of = Parent { session: session.to_string(), directory: directory.to_owned() };
+        let of = Parent::new(session.as_str(), directory);
         if project.sessions.busy(&client, &of, session, project.hears(directory)).await? {
             let messages = client.messages(directory, session, Some(NEWEST)).await?;
             let prompt = messages.iter().rev().find(|message| matches!(message.info, MessageInfo::User(_)));

@@ -36,7 +36,7 @@ impl Caller {
     /// The caller as a parent of tasks.
     #[must_use]
     pub fn parent(&self) -> Parent {
-        Parent { session: self.session.to_string(), directory: self.directory.clone() }
+        Parent::new(self.session.as_str(), &self.directory)
     }
 }
 
@@ -337,12 +337,12 @@ impl Attachment {
         let no_session = || Fault::new(Code::NoSession, format!("task {} has no session", task.id));
         let session: SessionId = task.session().and_then(|session| session.parse().ok()).ok_or_else(no_session)?;
         let client = self.project.client();
-        let (message_id, part_id) = self.project.core.prompt_ids();
         if task.state.name() == StateName::Running {
+            let (message_id, part_id) = self.project.core.prompt_ids();
             let directory = &task.spec.directory;
             let voice = self.project.sessions.voice(&client, directory, &session).await?;
             let prompt = Prompt {
-                agent: Some(task.spec.agent.clone()),
+                agent: Some(task.spec.agent.to_string()),
                 model: voice.model,
                 variant: voice.variant,
                 ..Prompt::new(message_id, part_id, message)
@@ -365,8 +365,7 @@ impl Attachment {
             let message = format!("{FOLLOW_UPS} tasks have continued the session of task {} already", task.id);
             return Err(Fault::new(Code::SessionFull, message));
         }
-        let run =
-            Run { session: Some(session.to_string()), message: message_id.to_string(), part: part_id.to_string() };
+        let run = self.project.core.new_run(Some(session.to_string()));
         let spec = TaskSpec {
             prompt: message,
             parent: caller.parent(),

@@ -9,7 +9,10 @@ use super::{
     monitor::Signal,
     project::{Order, Project},
 };
-use crate::{opencode::SessionStatus, task::TaskId};
+use crate::{
+    opencode::SessionStatus,
+    task::{Name, TaskId},
+};
 
 /// The shortest and the longest time between polls: the seed's figures.
 const SHORTEST: Duration = Duration::from_millis(500);
@@ -52,7 +55,7 @@ async fn poll(project: &Project, interval: Duration) -> bool {
     }
     let tasks: Vec<_> = waiting.iter().map(|(_, task)| *task).collect();
     let filter = crate::store::Filter { ids: Some(tasks), ..crate::store::Filter::default() };
-    let directories: BTreeSet<String> = match project.tasks(filter).await {
+    let directories: BTreeSet<Name> = match project.tasks(filter).await {
         Ok(tasks) => tasks.into_iter().map(|task| task.spec.directory).collect(),
         Err(_) => return false,
     };

@@ -20,7 +20,7 @@ use crate::{
     agent::SessionExecutor,
     opencode::{ClientError, MessageId, NewSession, Rule, SessionId},
     store::{Filter, instance},
-    task::{StateName, Task},
+    task::{Name, StateName, Task},
 };
 
 /// More than so many of a kind are never ready: the seed's figure.
@@ -35,9 +35,9 @@ const DELETE_LIMIT: Duration = Duration::from_secs(2);
 /// What a session is made for; only the same can use it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Kind {
-    agent: String,
+    agent: Name,
     parent: SessionId,
-    directory: String,
+    directory: Name,
     rules: Vec<Rule>,
 }
 

@@ -152,7 +152,7 @@ async fn has_open(project: &Project, parent: &Parent) -> Result<bool, StoreError
 }
 
 async fn open_tasks(project: &Project, parent: &Parent) -> Result<Vec<Task>, StoreError> {
-    let parent_session = Some(parent.session.clone());
+    let parent_session = Some(parent.session.to_string());
     let filter = Filter { parent_session, states: StateName::OPEN.to_vec(), ..Filter::default() };
     let open = project.tasks(filter).await?;
     Ok(open.into_iter().filter(|task| task.spec.mission.is_none()).collect())

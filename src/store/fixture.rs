@@ -82,11 +82,11 @@ impl<F: FnMut(&Task) -> Option<Run>> Scheduler for Each<F> {
         Wanted::first(u32::MAX)
     }
 
-    fn wants(&mut self, queue: &Queue) -> bool {
+    fn wants(&mut self, queue: Queue) -> bool {
         !queue.candidates.is_empty()
     }
 
-    fn choose(&mut self, queue: &Queue) -> Vec<TaskId> {
+    fn choose(&mut self, queue: Queue) -> Vec<TaskId> {
         queue.candidates.iter().map(|candidate| candidate.id).collect()
     }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::task::{InstanceId, MissionId, Priority, ProjectKey, Run, Task, TaskId, Timestamp};
+use crate::task::{InstanceId, MissionId, Name, Priority, ProjectKey, Run, Task, TaskId, Timestamp};
 
 /// Tasks that are alike for the limits: one agent on one model.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Lane {
     /// The agent.
-    pub agent: String,
+    pub agent: Name,
     /// The model as `provider/model`; empty when it is not known before the task runs.
-    pub model: String,
+    pub model: Name,
 }
 
 impl Lane {
@@ -106,10 +106,10 @@ pub trait Scheduler {
     fn wanted(&self) -> Wanted;
 
     /// Whether anything of the queue would start. Most looks end here, and those do not queue for the write lock.
-    fn wants(&mut self, queue: &Queue) -> bool;
+    fn wants(&mut self, queue: Queue) -> bool;
 
     /// What starts, in its order. Called while nobody else can write.
-    fn choose(&mut self, queue: &Queue) -> Vec<TaskId>;
+    fn choose(&mut self, queue: Queue) -> Vec<TaskId>;
 
     /// The ids for the run of a chosen task; none to leave it where it is after all.
     fn run(&mut self, task: &Task) -> Option<Run>;

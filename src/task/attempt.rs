@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn another_model_takes_over_at_once_where_it_can_help_and_attempts_are_left() {
-        let model = ModelChoice { provider: "p".to_owned(), model: "m".to_owned(), variant: None };
+        let model = ModelChoice { provider: "p".into(), model: "m".into(), variant: None };
         let with =
             |class, attempt| after_failure(&failure(class), attempt, 3, &Recovery::default(), Some(model.clone()), 1.0);
         for class in [ErrorClass::RateLimit, ErrorClass::Quota, ErrorClass::Provider, ErrorClass::Auth] {

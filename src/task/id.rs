@@ -1,11 +1,11 @@
 //! Identifiers and counters. Each is its own type, so that one cannot be passed for another.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::{Builder, Uuid};
 
-use super::Timestamp;
+use super::{Name, Timestamp};
 
 /// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,13 +88,13 @@ uuid_id!(
 /// meets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ProjectKey(Arc<str>);
+pub struct ProjectKey(Name);
 
 impl ProjectKey {
     /// A key of this text.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Self(Arc::from(text))
+        Self(Name::from(text))
     }
 
     /// The key as text.

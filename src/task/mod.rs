@@ -9,6 +9,7 @@
 pub mod attempt;
 pub mod graph;
 mod id;
+mod name;
 mod outcome;
 pub mod recovery;
 mod spec;
@@ -18,6 +19,7 @@ mod time;
 mod transition;
 
 pub use id::{Fence, InstanceId, MissionId, ParseIdError, ProjectKey, Rev, TaskId};
+pub use name::Name;
 pub use outcome::{DiffSummary, Outcome, Tokens, Usage};
 pub use recovery::Recovery;
 pub use spec::{MAX_TIMEOUT, ModelChoice, Parent, Priority, ResumePolicy, TaskSpec};

@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     fn model(name: &str) -> ModelChoice {
-        ModelChoice { provider: "p".to_owned(), model: name.to_owned(), variant: None }
+        ModelChoice { provider: "p".into(), model: name.into(), variant: None }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MissionId, ProjectKey, TaskId};
+use super::{MissionId, Name, ProjectKey, TaskId};
 
 /// The longest time limit of a run that is taken: a day.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
@@ -55,9 +55,9 @@ pub enum ResumePolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelChoice {
     /// The provider, such as `anthropic`.
-    pub provider: String,
+    pub provider: Name,
     /// The model within the provider; may contain slashes.
-    pub model: String,
+    pub model: Name,
     /// A variant of the model (reasoning effort, for example).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
@@ -69,7 +69,7 @@ impl ModelChoice {
     pub fn parse(text: &str) -> Option<Self> {
         let (provider, model) = text.split_once('/')?;
         let is_whole = !provider.is_empty() && !model.is_empty();
-        is_whole.then(|| Self { provider: provider.to_owned(), model: model.to_owned(), variant: None })
+        is_whole.then(|| Self { provider: provider.into(), model: model.into(), variant: None })
     }
 }
 
@@ -83,9 +83,17 @@ impl fmt::Display for ModelChoice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
     /// The launching session.
-    pub session: String,
+    pub session: Name,
     /// The directory of the launching session: requests about it must carry it.
-    pub directory: String,
+    pub directory: Name,
+}
+
+impl Parent {
+    /// The session of this id in this directory.
+    #[must_use]
+    pub fn new(session: &str, directory: &str) -> Self {
+        Self { session: session.into(), directory: directory.into() }
+    }
 }
 
 /// The immutable part of a task.
@@ -98,16 +106,16 @@ pub struct TaskSpec {
     /// A short text for people.
     pub title: String,
     /// The agent that runs it.
-    pub agent: String,
+    pub agent: Name,
     /// What the agent is asked.
     pub prompt: String,
     /// The model, if not the inherited one.
     pub model: Option<ModelChoice>,
     /// The model that it is expected to use, as `provider/model`, if that was known at its launch. Limits go by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected_model: Option<String>,
+    pub expected_model: Option<Name>,
     /// Where the agent works: an absolute path inside the project.
-    pub directory: String,
+    pub directory: Name,
     /// Who launched it.
     pub parent: Parent,
     /// 1 for a task launched by a person's session, 2 for one launched by such a task, and so on.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fence, InstanceId, Over, Recovery, Rev, TaskId, TaskSpec, Timestamp};
+use super::{Fence, InstanceId, Name, Over, Recovery, Rev, TaskId, TaskSpec, Timestamp};
 
 /// One task: what was asked, where it stands, and who may write for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -398,8 +398,8 @@ impl Task {
     /// The model that it is expected to use next, as `provider/model`: the one of the chain that it has gone over to, or
     /// its own; empty when that is not known before it runs.
     #[must_use]
-    pub fn expected_model(&self) -> String {
-        let taken_over = self.recovery.model.as_ref().map(ToString::to_string);
+    pub fn expected_model(&self) -> Name {
+        let taken_over = self.recovery.model.as_ref().map(|model| Name::from(model.to_string()));
         taken_over.or_else(|| self.spec.expected_model.clone()).unwrap_or_default()
     }
 

@@ -46,7 +46,7 @@ fn row(to: &Attachment, seen: &Seen) -> [String; 7] {
     [
         task.id.to_string(),
         state(task),
-        task.spec.agent.clone(),
+        task.spec.agent.to_string(),
         format!("{}/{}", task.attempt, task.spec.max_attempts),
         duration(age(task, to.now())),
         if tokens == 0 { "-".to_owned() } else { tokens.to_string() },

@@ -131,10 +131,10 @@ impl Place {
         for batch in all.chunks(BATCH) {
             let spec = |n: &usize| TaskSpec {
                 title: format!("task {n}"),
-                agent: agents[n % agents.len()].to_owned(),
+                agent: agents[n % agents.len()].into(),
                 prompt: format!("Do what number {n} is about."),
-                directory: directory.to_owned(),
-                parent: Parent { session: self.parent.to_string(), directory: DIR.to_owned() },
+                directory: directory.into(),
+                parent: Parent { session: self.parent.to_string().into(), directory: DIR.into() },
                 ..fixture::spec()
             };
             let specs = batch.iter().map(|n| (self.ids.task(), spec(n), None)).collect();

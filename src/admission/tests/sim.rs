@@ -139,12 +139,8 @@ impl Sim {
                 seq: i64::try_from(n).unwrap(),
                 home: rng.usize(0..processes.len()),
                 lane: Arc::new(Lane {
-                    agent: (*rng.choice(AGENTS).as_ref().unwrap()).to_owned(),
-                    model: if rng.u8(0..10) == 0 {
-                        String::new()
-                    } else {
-                        (*rng.choice(MODELS).as_ref().unwrap()).to_owned()
-                    },
+                    agent: (*rng.choice(AGENTS).as_ref().unwrap()).into(),
+                    model: if rng.u8(0..10) == 0 { "" } else { *rng.choice(MODELS).as_ref().unwrap() }.into(),
                 }),
                 priority: rng.choice([Priority::Low, Priority::Normal, Priority::High]).unwrap(),
                 launched: Timestamp(0).after(seconds(0, 300, &mut rng)),
@@ -394,7 +390,7 @@ impl Sim {
             count(format!("agent {} of {project}", task.lane.agent));
             if let Some(provider) = task.lane.provider() {
                 count(provider.to_owned());
-                count(task.lane.model.clone());
+                count(task.lane.model.to_string());
             }
         }
         let of = |name: &str| counts.get(name).copied().unwrap_or(0);

@@ -17,7 +17,7 @@ use crate::{
     mission::{Launch, Mission, Step, TaskView},
     opencode::{ClientError, MessageId, PartId, Prompt, SessionId},
     store::{Filter, MissionRow, MissionStep, StoreError, TodoCommit},
-    task::{CancelReason, Change, ModelChoice, Parent, Priority, Run, Task, TaskId, TaskSpec, Tokens},
+    task::{CancelReason, Change, ModelChoice, Parent, Priority, Task, TaskId, TaskSpec, Tokens},
     todo,
 };
 
@@ -136,20 +136,18 @@ async fn task(project: &Project, mission: &Mission, launch: Launch) -> Result<Ta
     if let Some(before) = continues {
         let filter = Filter { ids: Some(vec![before]), ..Filter::default() };
         let session = project.tasks(filter).await?.pop().and_then(|task| task.session().map(str::to_owned));
-        let (message, part) = core.prompt_ids();
-        run =
-            session.map(|session| Run { session: Some(session), message: message.to_string(), part: part.to_string() });
+        run = session.map(|session| core.new_run(Some(session)));
     }
     let mut spec = TaskSpec {
         project: project.key.clone(),
         key: Some(key),
         title: names::title(&title),
-        agent,
+        agent: agent.into(),
         prompt,
         model: model.and_then(|model| ModelChoice::parse(&model)),
         expected_model: None,
-        directory,
-        parent: Parent { session: mission.session.clone(), directory: mission.directory.clone() },
+        directory: directory.into(),
+        parent: Parent::new(&mission.session, &mission.directory),
         depth: project.options.max_depth.get(),
         priority: Priority::Normal,
         timeout: project.options.timeout(),

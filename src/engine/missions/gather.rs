@@ -129,7 +129,7 @@ pub async fn commander(project: &Project, mission: &Mission) -> Result<Commander
     let client = project.client();
     let held = project.missions.is_held(&session);
     if !held {
-        let of = Parent { session: mission.session.clone(), directory: mission.directory.clone() };
+        let of = Parent::new(&mission.session, &mission.directory);
         if project.sessions.busy(&client, &of, &session, project.hears(&of.directory)).await? {
             project.missions.begun(&session);
             return Ok(Commander::Busy);

@@ -136,5 +136,5 @@ impl Runner {
 }
 
 fn choice(model: ModelRef) -> ModelChoice {
-    ModelChoice { provider: model.provider_id, model: model.model_id, variant: None }
+    ModelChoice { provider: model.provider_id.into(), model: model.model_id.into(), variant: None }
 }

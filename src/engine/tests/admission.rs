@@ -1,8 +1,11 @@
 //! Limits and providers over several processes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use super::{
@@ -10,12 +13,15 @@ use super::{
     rig::Rig,
 };
 use crate::{
+    admission::Limits,
+    engine::{dispatcher, options::Options},
     opencode::fake::{Script, Step},
-    task::{ModelChoice, StateName, TaskSpec},
+    store::fixture::each,
+    task::{InstanceId, ModelChoice, ProjectKey, StateName, Task, TaskSpec, Timestamp},
 };
 
 fn on_provider(rig: &Rig, prompt: &str) -> TaskSpec {
-    let model = ModelChoice { provider: "p".to_owned(), model: "m".to_owned(), variant: None };
+    let model = ModelChoice { provider: "p".into(), model: "m".into(), variant: None };
     TaskSpec { model: Some(model), ..rig.spec(prompt) }
 }
 
@@ -45,6 +51,43 @@ async fn two_processes_share_a_limit_and_the_one_that_waits_says_why() {
     let told = async || [first, second, third].iter().all(|task| rig.told(*task) == 1);
     rig.until(&[&here, &there], secs(90), "that all is told", told).await;
     assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ran_in_a_dead_process_of_another_project_holds_no_slot() {
+    let rig = Rig::new(|_| Script::say_after(secs(5), "done")).await;
+    let limits = Limits { total: NonZeroU32::MIN, ..Limits::default() };
+    let life = rig.start_as(Options { limits, ..Options::default() }, rig.host.transport()).await;
+    let dead = InstanceId::new(Timestamp(1), &[7; 10]);
+    let elsewhere = ProjectKey::new("/elsewhere");
+    let spec = TaskSpec { project: elsewhere.clone(), ..rig.spec("left behind") };
+    let left = Task::new(life.at.task_id(), spec, dead, life.at.now());
+    let core = Arc::clone(&life.at.project.core);
+    let claimed = life.at.project.store(move |store| {
+        store.launch(&[left])?;
+        let run = core.new_run(None);
+        store.claim(&elsewhere, dead, core.clock.now(), &mut each(|_| Some(run.clone())))
+    });
+    assert_eq!(claimed.await.unwrap().len(), 1);
+    let shown = life.at.limits("").await.unwrap();
+    assert!(shown.contains(&format!("{:32}0/1", "total")), "{shown}");
+    let task = rig.launch(&life, &["starts"]).await[0];
+    rig.pass(&life, secs(1)).await;
+    assert_eq!(life.state(task).await, StateName::Running);
+    rig.end_of(&life, task).await;
+    assert_eq!(life.state(task).await, StateName::Complete);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_close_has_interrupted_is_not_claimed_again_before_it_is_over() {
+    let rig = Rig::new(|_| Script::hang()).await;
+    let life = rig.start().await;
+    let project = &life.at.project;
+    project.stop.cancel();
+    let task = rig.launch(&life, &["interrupted"]).await[0];
+    let before = life.task(task).await;
+    dispatcher::start_runnable(project).await.unwrap();
+    assert_eq!(life.task(task).await, before);
 }
 
 #[tokio::test(start_paused = true)]

@@ -254,7 +254,7 @@ async fn a_task_pays_for_what_it_launches_and_stands_still_with_it() {
     assert_eq!(above, Above { depth: 2, lineage });
     let spec = |prompt: &str| {
         let mut spec = rig.spec(prompt);
-        (spec.depth, spec.parent.session) = (2, session.clone());
+        (spec.depth, spec.parent.session) = (2, session.as_str().into());
         (life.at.task_id(), spec, None)
     };
     let below = life.at.launch_below(&above, vec![spec("inner"), spec("waits")]).await.unwrap();

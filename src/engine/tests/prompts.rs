@@ -166,7 +166,7 @@ async fn at_depth_two_in_a_second_directory_prompts_are_found_and_answered_there
         rig.host.silence_events(silent);
         let life = rig.start().await;
         let mut spec = rig.spec("wait");
-        SECOND.clone_into(&mut spec.directory);
+        spec.directory = SECOND.into();
         let task = life.launch(vec![spec]).await[0];
         let session = session_of(&rig, &life, task).await;
         let child = below(&rig, &session, SECOND, "wait").await;
@@ -264,7 +264,7 @@ async fn the_own_directory_is_allowed_under_every_policy_and_what_leads_out_of_i
     let rig = Rig::new(move |_| script.clone()).await;
     let life = rig.start_as(policy(Policy::Deny, &[]), rig.host.transport()).await;
     let mut spec = rig.spec("x");
-    spec.directory = own.to_str().unwrap().to_owned();
+    spec.directory = own.to_str().unwrap().into();
     let task = life.launch(vec![spec]).await[0];
     assert_eq!(rig.end_of(&life, task).await.state.name(), StateName::Complete);
     let answers = answers(&life).await;

@@ -70,7 +70,7 @@ async fn the_same_work_is_not_launched_twice_while_it_is_open() {
     assert!(fault.message.contains("`tasks[1]`") && fault.message.contains(&first.id.to_string()), "{fault}");
     assert!(fault.to_string().contains("sortie_wait") && fault.to_string().contains("sortie_send"), "{fault}");
     // Another model is another try, and a repetition is meant.
-    let model = ModelChoice { provider: "p".to_owned(), model: "m".to_owned(), variant: None };
+    let model = ModelChoice { provider: "p".into(), model: "m".into(), variant: None };
     let race = TaskSpec { model: Some(model), ..rig.spec("hang about") };
     let retry = TaskSpec { retry_of: Some(first.id), ..rig.spec("hang about") };
     for task in launch(&rig, &life, vec![race, retry]).await.unwrap() {

@@ -346,7 +346,7 @@ async fn a_task_gives_time_neither_to_itself_nor_to_a_stranger() {
         assert_eq!(extend(&life, caller, task, 60).await.unwrap_err(), Code::OwnLimit);
     }
     let mut child = rig.spec("child");
-    child.parent.session = own.session.to_string();
+    child.parent.session = own.session.to_string().into();
     let child = life.launch(vec![child]).await[0];
     assert_eq!(extend(&life, &own, child, 60).await.unwrap().limit(), secs(660));
 }

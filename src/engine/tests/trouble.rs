@@ -141,7 +141,7 @@ async fn a_task_that_is_interrupted_and_claimed_again_at_once_is_still_heard() {
 async fn an_agent_that_the_host_does_not_know_is_named_and_never_replaced() {
     let rig = Rig::new(|_| Script::say("done")).await;
     let life = rig.start().await;
-    let spec = TaskSpec { agent: "nobody".to_owned(), max_attempts: 3, ..rig.spec("x") };
+    let spec = TaskSpec { agent: "nobody".into(), max_attempts: 3, ..rig.spec("x") };
     let task = life.launch(vec![spec]).await[0];
     let failed = rig.end_of(&life, task).await;
     let TaskState::Failed { failure, .. } = &failed.state else { panic!("{:?}", failed.state) };

@@ -165,7 +165,7 @@ impl Store for SqliteStore {
         scheduler: &mut dyn Scheduler,
     ) -> Result<Vec<Task>, StoreError> {
         let queue = self.queue(project, owner, now, &scheduler.wanted())?;
-        if !scheduler.wants(&queue) {
+        if !scheduler.wants(queue) {
             return Ok(Vec::new());
         }
         self.write(|tx| queue::claim(tx, project, owner, now, scheduler))

@@ -85,7 +85,7 @@ fn waiting(
     while let Some((lane, place)) = next_lane(conn, &last)? {
         last = lane;
         let (of, home, agent, model) = &last;
-        let lane = Lane { agent: agent.clone(), model: model.clone() };
+        let lane = Lane { agent: agent.as_str().into(), model: model.as_str().into() };
         if *home != own {
             heads.push(Head { same_project: *of == project, lane, home: instance(home)?, place });
         } else if *of == project {
@@ -171,7 +171,7 @@ pub(super) fn claim(
 ) -> Result<Vec<Task>, StoreError> {
     let queue = queue(tx, project, owner, now, &scheduler.wanted())?;
     let mut claimed = Vec::new();
-    for id in scheduler.choose(&queue) {
+    for id in scheduler.choose(queue) {
         let stored = load(tx, id)?;
         if let Some(run) = scheduler.run(&stored.task) {
             claimed.push(apply(tx, &stored, Guard::Anyone, &Change::Claim { owner, run }, now)?.task);

@@ -84,7 +84,7 @@ pub(super) fn open(
         tx.prepare_cached(TAKE)?.execute((seq, id))?;
         tasks.push(task_id(task)?);
     }
-    let parent = Parent { session: parent_session.to_owned(), directory: directory.clone() };
+    let parent = Parent::new(parent_session, directory);
     Ok(Some(Report { id: ReportId(id), parent, via: via.clone(), tasks }))
 }
 

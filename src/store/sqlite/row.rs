@@ -2,13 +2,28 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{
+    Connection, OptionalExtension, Row, ToSql, named_params,
+    types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     store::StoreError,
-    task::{Fence, Priority, ProjectKey, Recovery, Rev, Run, Task, TaskId, TaskState, Timestamp},
+    task::{Fence, Name, Priority, ProjectKey, Recovery, Rev, Run, Task, TaskId, TaskState, Timestamp},
 };
+
+impl FromSql for Name {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str().map(Self::from)
+    }
+}
+
+impl ToSql for Name {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
 
 /// A task and the place of its row.
 #[derive(Debug, Clone)]

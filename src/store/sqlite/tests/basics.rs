@@ -193,7 +193,7 @@ fn what_can_no_longer_run_is_cancelled_with_its_direct_cause() {
         let on = on.iter().map(|&n| id(n)).collect();
         task(n, instance(1), |spec| spec.depends_on = on)
     };
-    let of = |n, session: String| task(n, instance(1), |spec| spec.parent.session = session);
+    let of = |n, session: String| task(n, instance(1), |spec| spec.parent.session = session.into());
     store.launch(&[task(1, instance(1), |_| ()), on(2, &[1]), on(3, &[2]), on(4, &[1, 3])]).unwrap();
     claim_all(&mut store, 1);
     store.launch(&[of(5, format!("ses_{}", id(1)))]).unwrap();
@@ -351,7 +351,7 @@ fn filters_agree_with_picking_by_hand() {
         .map(|n| {
             task(n, instance(n % 2), |spec| {
                 spec.key = (n % 3 == 0).then(|| "k".into());
-                spec.parent.session = format!("ses_{}", n % 4);
+                spec.parent.session = format!("ses_{}", n % 4).into();
             })
         })
         .collect();

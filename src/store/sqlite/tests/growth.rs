@@ -24,7 +24,7 @@ fn steps(store: &SqliteStore) -> i32 {
 fn filled(waiting: u64) -> (tempfile::TempDir, SqliteStore) {
     let (dir, mut store) = store();
     let tasks: Vec<Task> = (0..waiting)
-        .map(|n| task(n, instance(n / 2 % 2), |spec| spec.agent = if n % 2 == 0 { "build" } else { "plan" }.to_owned()))
+        .map(|n| task(n, instance(n / 2 % 2), |spec| spec.agent = if n % 2 == 0 { "build" } else { "plan" }.into()))
         .collect();
     store.launch(&tasks).unwrap();
     (dir, store)

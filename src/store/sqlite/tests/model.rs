@@ -98,7 +98,7 @@ impl Model {
                 matches!(state, StateName::Failed | StateName::Cancelled) && task.spec.depends_on.contains(&id)
             };
             let child = |task: &Task| {
-                let session = (id, task.spec.parent.session.clone());
+                let session = (id, task.spec.parent.session.to_string());
                 state == StateName::Cancelled && self.sessions.contains(&session)
             };
             let open = |place: &usize| !self.tasks[*place].state.is_terminal();
@@ -217,7 +217,7 @@ fn step(store: &mut dyn Store, model: &mut Model, op: &Op, at: i64) -> Result<()
             };
             let n = u64::try_from(model.tasks.len()).unwrap();
             let mut new = task(n, instance(*home), |spec| {
-                (spec.priority, spec.resume, spec.parent.session) = (*priority, *resume, session);
+                (spec.priority, spec.resume, spec.parent.session) = (*priority, *resume, session.into());
                 spec.depends_on = some(on, model);
             });
             new.created_at = now;
