@@ -160,7 +160,8 @@ pub(super) fn part(draft: &mut Draft<'_>, item: usize) {
 
 /// The section that an item of this mission and group goes into; its heading is made if there is none.
 pub(super) fn section(draft: &mut Draft<'_>, mission: Option<&str>, group: Option<&str>) -> usize {
-    let is_of = |section: &Section| mission.is_none() || section.mission.as_deref() == mission;
+    // In a mission's section it would become the mission's.
+    let is_of = |section: &Section| section.mission.as_deref() == mission;
     let is_named = |section: &Section| section.level > 0 && Some(section.title.as_str()) == group;
     let own = draft.sections().iter().position(|section| mission.is_some() && section.is_own && is_of(section));
     let named = draft.sections().iter().position(|section| is_of(section) && is_named(section));
