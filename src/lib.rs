@@ -6,12 +6,18 @@ pub mod admission;
 pub mod agent;
 #[cfg(feature = "napi")]
 mod binding;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
+#[cfg(feature = "cli")]
+pub mod config;
 pub mod engine;
 pub mod fault;
 pub mod inbox;
 pub mod mission;
 pub mod opencode;
+#[cfg(feature = "cli")]
+pub mod queue;
 pub mod store;
 pub mod sys;
 pub mod task;

@@ -20,7 +20,8 @@ fn tests(directory: &Path, texts: &mut Vec<String>) {
             continue;
         }
         let name = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
-        let is_text = path.extension().is_some_and(|extension| extension == "rs" || extension == "mjs");
+        let is_text =
+            path.extension().is_some_and(|extension| extension == "rs" || extension == "mjs" || extension == "txt");
         // This file and the catalogue itself name every code, or none.
         if !is_text || name == "tests/catalogue.rs" || name.starts_with("src/fault/") {
             continue;

@@ -7,7 +7,7 @@ use std::{fs, path::Path, thread};
 use rusqlite::Connection;
 use sortie::{
     fault::Code,
-    store::{Durability, Filter, Home, SqliteStore, Store, StoreError, fixture::*, sqlite::VERSION},
+    store::{Durability, Filter, Home, Listing, SqliteStore, Store, StoreError, fixture::*, sqlite::VERSION},
     task::{Change, ErrorClass, Failure, FailureKind, Guard, Outcome, StateName, Timestamp, Usage},
 };
 
@@ -201,8 +201,8 @@ fn a_database_of_the_first_version_is_read_for_ever() {
     old.change(id(0), Guard::Anyone, &Change::Complete, None, Timestamp(9)).unwrap();
     let claimed = old.claim(&project(), instance(1), Timestamp(100), &mut each(|_| Some(run(None)))).unwrap();
     assert_eq!(claimed.iter().map(|task| task.id).collect::<Vec<_>>(), [id(4), id(6)]);
-    assert_eq!(old.counts(&project()).unwrap().iter().map(|(_, count)| count).sum::<u64>(), 7);
-    assert!(old.counts(&project()).unwrap().contains(&(StateName::Cancelled, 1)));
+    assert_eq!(old.totals(&project()).unwrap().shown(), 7);
+    assert_eq!(old.totals(&project()).unwrap().of(StateName::Cancelled), 1);
 }
 
 /// Made `store-v1.db`, when version 1 was the newest. A later version gets a fixture of its own.

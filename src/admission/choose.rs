@@ -7,7 +7,7 @@ use std::{
 
 use super::decide::{Decision, Reason, Scope, World};
 use crate::{
-    store::{Candidate, Head, Lane, Queue},
+    store::{Candidate, Head, Home, Lane, Queue, instance},
     task::{InstanceId, TaskId, Timestamp},
 };
 
@@ -36,6 +36,15 @@ pub struct Chosen {
     pub waits: Vec<(Candidate, Reason)>,
     /// When another choice may come out differently by time alone.
     pub next: Option<Timestamp>,
+}
+
+/// Leaves out what dead processes had: they hold no slot and wait for none.
+pub fn keep_living(home: &Home, queue: &mut Queue) {
+    let homes: HashSet<_> =
+        queue.running.iter().map(|one| one.home).chain(queue.heads.iter().map(|head| head.home)).collect();
+    let alive: HashSet<_> = homes.into_iter().filter(|one| instance::is_alive(home, *one)).collect();
+    queue.running.retain(|one| alive.contains(&one.home));
+    queue.heads.retain(|head| alive.contains(&head.home));
 }
 
 /// Chooses what starts. `warm` are the sessions whose tasks run here. `left` is what was left to others so far.

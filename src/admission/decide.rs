@@ -36,6 +36,13 @@ pub struct Memory {
     pub stop_mark: u8,
 }
 
+impl Memory {
+    /// The usual mark for work of low priority, the seed's figure.
+    pub const LOW: u8 = 80;
+    /// The usual mark for everything.
+    pub const STOP: u8 = 95;
+}
+
 /// What one task may do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {

@@ -103,6 +103,16 @@ pub struct Overrides {
 }
 
 impl Limits {
+    /// The limits with what the store says was changed: a project's own, and that of all.
+    #[must_use]
+    pub fn as_changed(&self, settings: &[Option<String>; 2]) -> Self {
+        let [own, all] = settings.each_ref().map(|body| {
+            let read = |body: &String| serde_json::from_str::<Overrides>(body).ok();
+            body.as_ref().and_then(read).unwrap_or_default()
+        });
+        self.with(&all).with(&own)
+    }
+
     /// The limit of an agent.
     #[must_use]
     pub fn of(&self, agent: &str) -> Limit {

@@ -22,7 +22,7 @@ mod spawn;
 mod tests;
 
 pub use budget::{Bounds, Budget, Budgets, Level, NEAR, OFF, Of, SETTINGS, WhenOver};
-pub use choose::{COURTESY, Chosen, DEPTH, Left, choose};
+pub use choose::{COURTESY, Chosen, DEPTH, Left, choose, keep_living};
 pub use decide::{Decision, Memory, Own, Reason, World};
 pub use limits::{Limit, Limits, Overrides};
 pub use provider::{News, Passage, Provider, QUOTA_PAUSE, Setting, Why, said};

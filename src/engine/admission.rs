@@ -8,9 +8,9 @@ use std::{
 
 use super::{budgets::Gate, monitor::Signal, project::Project};
 use crate::{
-    admission::{Chosen, DEPTH, Left, Limits, News, Overrides, Provider, QUOTA_PAUSE, Slot, World, choose, said},
+    admission::{Chosen, DEPTH, Left, News, Provider, QUOTA_PAUSE, Slot, World, choose, keep_living, said},
     opencode::{Part, SessionStatus},
-    store::{Lane, Queue, Scheduler, StoreError, Wanted, instance},
+    store::{Lane, Queue, Scheduler, StoreError, Wanted},
     task::{Change, ErrorClass, Failure, Name, Run, Task, TaskId, TaskSpec, TaskState, Timestamp, Waiting},
 };
 
@@ -46,25 +46,6 @@ pub fn lane(task: &Task) -> Lane {
     Lane { agent: task.spec.agent.clone(), model: task.expected_model() }
 }
 
-/// The limits that hold in a project now.
-#[must_use]
-pub fn limits(project: &Project, queue: &Queue) -> Limits {
-    let [own, all] = queue.limits.each_ref().map(|body| {
-        let read = |body: &String| serde_json::from_str::<Overrides>(body).ok();
-        body.as_ref().and_then(read).unwrap_or_default()
-    });
-    project.options.limits.with(&all).with(&own)
-}
-
-/// Leaves out what dead processes had: they hold no slot and wait for none.
-pub fn keep_living(project: &Project, queue: &mut Queue) {
-    let homes: HashSet<_> =
-        queue.running.iter().map(|one| one.home).chain(queue.heads.iter().map(|head| head.home)).collect();
-    let alive: HashSet<_> = homes.into_iter().filter(|home| instance::is_alive(&project.core.home, *home)).collect();
-    queue.running.retain(|one| alive.contains(&one.home));
-    queue.heads.retain(|head| alive.contains(&head.home));
-}
-
 /// One look at the queue.
 pub struct Look {
     project: Arc<Project>,
@@ -95,8 +76,8 @@ impl Look {
     fn decide(&mut self, mut queue: Queue) {
         let project = &self.project;
         tracing::trace!(candidates = queue.candidates.len(), "looks at the queue");
-        let limits = limits(project, &queue);
-        keep_living(project, &mut queue);
+        let limits = project.options.limits.as_changed(&queue.limits);
+        keep_living(&project.core.home, &mut queue);
         let providers = queue.providers.iter().map(|(name, body)| (name.clone(), Provider::read(body))).collect();
         let own = project.core.slots.own(&project.key);
         let memory = project.options.memory.at(|| project.core.memory.used());

@@ -45,7 +45,7 @@ impl Core {
     /// A run whose prompt was not sent yet, in this session or in one that is still to be made.
     pub fn new_run(&self, session: Option<String>) -> Run {
         let (message, part) = self.prompt_ids();
-        Run { session, message: message.to_string(), part: part.to_string() }
+        Run { session, message: message.to_string(), part: part.to_string(), process: None }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, fmt::Write, num::NonZeroU32, sync::Arc};
 
-use super::{admission, project::Project, service::Attachment};
+use super::{project::Project, service::Attachment};
 use crate::{
-    admission::{Limit, Overrides, Passage, Provider},
+    admission::{Limit, Overrides, Passage, Provider, keep_living},
     fault::{Code, Fault},
     store::{Queue, StoreError, Wanted, limits_setting},
     task::Timestamp,
@@ -137,12 +137,12 @@ async fn look(project: &Arc<Project>) -> Result<Queue, StoreError> {
     let (key, core) = (project.key.clone(), Arc::clone(&project.core));
     let mut queue =
         project.store(move |store| store.queue(&key, core.instance, core.clock.now(), &Wanted::first(0))).await?;
-    admission::keep_living(project, &mut queue);
+    keep_living(&project.core.home, &mut queue);
     Ok(queue)
 }
 
 fn text(project: &Arc<Project>, queue: &Queue, now: Timestamp) -> String {
-    let limits = admission::limits(project, queue);
+    let limits = project.options.limits.as_changed(&queue.limits);
     let own = project.core.slots.own(&project.key);
     let lanes = own.iter().map(|own| (own.same_project, &own.lane, own.count));
     let lanes: Vec<_> = lanes.chain(queue.running.iter().map(|one| (one.same_project, &one.lane, one.count))).collect();

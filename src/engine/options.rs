@@ -95,9 +95,9 @@ pub struct MemoryMarks {
 }
 
 impl Default for MemoryMarks {
-    /// The seed's figure for low priority.
+    /// The usual.
     fn default() -> Self {
-        Self { low: 80, stop: 95 }
+        Self { low: Memory::LOW, stop: Memory::STOP }
     }
 }
 

@@ -29,6 +29,7 @@ pub fn task(key: &str) -> Task {
         continues: None,
         retry_of: None,
         mission: None,
+        queued: None,
     };
     Task::new(TaskId::new(Timestamp(0), &random), spec, InstanceId::new(Timestamp(0), &[1; 10]), Timestamp(0))
 }

@@ -86,6 +86,28 @@ codes! {
         "Do not launch it again: tell the user, who alone can raise it with /budget.";
     BadBudget, "bad-budget", "What was typed after /budget is not understood.",
         "Type /budget <day|project|mission|task|id> <tokens|cost|seconds|toolCalls|tasks> <number|off|default>, or /budget alone.";
+    BadConfig, "bad-config", "A configuration file of the command line cannot be used.",
+        "Correct the named field; the format is described in docs/sortie.schema.json.";
+    BadFlag, "bad-flag", "What was given to a command cannot be used.",
+        "Run the command with --help.";
+    UnknownId, "unknown-id", "No task of this project has an id that begins so.",
+        "List the tasks with `sortie status`; add --archived for those that were cleared away.";
+    AmbiguousId, "ambiguous-id", "The ids of several tasks begin so.",
+        "Give more of its digits.";
+    WrongState, "wrong-state", "The task is in a state in which this cannot be done.",
+        "Look at it with `sortie status ID`.";
+    NotFailed, "not-failed", "Only what has failed or was cancelled is repeated.",
+        "Look at it with `sortie status ID`; start new work with `sortie start`.";
+    RetriesUsedUp, "retries-used-up", "A task was repeated as often as it may be.",
+        "Allow more with `sortie retry ID --max-retries N`, or start it anew.";
+    NotQueued, "not-queued", "A task was launched in OpenCode and has no program of its own.",
+        "Do this in OpenCode, where its session is.";
+    NotConfirmed, "not-confirmed", "More than ten tasks would be cleared away, and nobody has agreed.",
+        "Look at them with --dry-run, then give --yes.";
+    WaitOver, "wait-over", "The time that was to be waited for is over, and tasks are still open.",
+        "Wait again, or look at them with `sortie status`.";
+    NotRun, "not-run", "A command of the command line could not be carried out by the system.",
+        "Look at what the system says.";
     NoSuchTask, "no-such-task", "No task of this project has that id, and none of this session has that key.",
         "Look at sortie_status for the tasks of this session.";
     NothingToWait, "nothing-to-wait", "This session has launched nothing that could be waited for.",

@@ -33,7 +33,7 @@ pub fn instance(n: u64) -> InstanceId {
 /// Ids for a run, without a session at first.
 #[must_use]
 pub fn run(session: Option<&str>) -> Run {
-    Run { session: session.map(str::to_owned), message: "msg_1".into(), part: "prt_1".into() }
+    Run { session: session.map(str::to_owned), message: "msg_1".into(), part: "prt_1".into(), process: None }
 }
 
 /// What a plain task of the session `ses_parent` asks for.
@@ -58,6 +58,7 @@ pub fn spec() -> TaskSpec {
         continues: None,
         retry_of: None,
         mission: None,
+        queued: None,
     }
 }
 

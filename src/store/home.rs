@@ -38,7 +38,7 @@ impl Home {
         }
         platform::check_writable(&root).map_err(fail)?;
         let home = Self { root };
-        for directory in [home.instances(), home.turns(), home.log()] {
+        for directory in [home.instances(), home.turns(), home.log(), home.tasks(), home.processes()] {
             platform::create_private_dir(&directory).map_err(|source| StoreError::io(&directory, source))?;
         }
         Ok(home)
@@ -66,6 +66,18 @@ impl Home {
     #[must_use]
     pub fn turns(&self) -> PathBuf {
         self.root.join("turns")
+    }
+
+    /// The directories of single tasks: their logs, and what their agents say by files.
+    #[must_use]
+    pub fn tasks(&self) -> PathBuf {
+        self.root.join("tasks")
+    }
+
+    /// Notes of what runs for the queue.
+    #[must_use]
+    pub fn processes(&self) -> PathBuf {
+        self.root.join("processes")
     }
 
     /// Log files.

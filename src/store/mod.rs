@@ -14,6 +14,7 @@ pub mod fixture;
 pub mod handle;
 pub mod home;
 pub mod instance;
+mod listing;
 mod missions;
 mod platform;
 mod prompts;
@@ -29,7 +30,10 @@ pub use error::StoreError;
 pub use handle::StoreHandle;
 pub use home::Home;
 pub use instance::InstanceLock;
+pub use listing::{Listing, Totals, Wish};
 pub use missions::{MissionFilter, MissionRow, MissionStep, Missions};
+#[cfg(feature = "cli")]
+pub(crate) use platform::{create_private_dir as private_dir, private_file};
 pub use prompts::{ANSWERED_PROMPTS, Answered, NewPrompt, PromptRow, Prompts};
 pub use queue::{Candidate, Elsewhere, Head, Lane, Queue, Scheduler, Wanted, limits_setting};
 pub use report::{Report, ReportId, Via};
@@ -108,7 +112,7 @@ pub struct JournalRow {
 }
 
 /// Durable state. Every method is one transaction; an error leaves everything as it was.
-pub trait Store: Missions + Prompts + Spending + Todos + Send + 'static {
+pub trait Store: Listing + Missions + Prompts + Spending + Todos + Send + 'static {
     /// Inserts new tasks in their order, with one journal row each. Dependencies must exist in the same project, as
     /// stored tasks or in the batch.
     ///
@@ -121,12 +125,6 @@ pub trait Store: Missions + Prompts + Spending + Todos + Send + 'static {
     /// # Errors
     /// [`StoreError`].
     fn tasks(&mut self, project: &ProjectKey, filter: &Filter) -> Result<Vec<Task>, StoreError>;
-
-    /// How many tasks of a project are in each state.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn counts(&mut self, project: &ProjectKey) -> Result<Vec<(StateName, u64)>, StoreError>;
 
     /// Whether a session has open tasks in a project that no mission sees to.
     ///
@@ -160,6 +158,18 @@ pub trait Store: Missions + Prompts + Spending + Todos + Send + 'static {
     /// # Errors
     /// [`StoreError`]; then none was claimed.
     fn claim(
+        &mut self,
+        project: &ProjectKey,
+        owner: InstanceId,
+        now: Timestamp,
+        scheduler: &mut dyn Scheduler,
+    ) -> Result<Vec<Task>, StoreError>;
+
+    /// The same for tasks of the queue, which anybody may claim.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none was claimed.
+    fn claim_queued(
         &mut self,
         project: &ProjectKey,
         owner: InstanceId,
@@ -220,6 +230,18 @@ pub trait Store: Missions + Prompts + Spending + Todos + Send + 'static {
         project: &ProjectKey,
         dead: &[InstanceId],
         me: InstanceId,
+        now: Timestamp,
+    ) -> Result<Vec<Task>, StoreError>;
+
+    /// Gives running tasks of the queue back to it whose owner does not live. Returns the tasks that changed, as they are
+    /// now.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none was given back.
+    fn requeue(
+        &mut self,
+        project: &ProjectKey,
+        is_alive: &dyn Fn(InstanceId) -> bool,
         now: Timestamp,
     ) -> Result<Vec<Task>, StoreError>;
 

@@ -75,13 +75,15 @@ pub struct Wanted {
     pub without: Vec<MissionId>,
     /// None of these that has not run yet.
     pub without_fresh: Vec<MissionId>,
+    /// This one only; nothing of other homes is looked at then.
+    pub only: Option<TaskId>,
 }
 
 impl Wanted {
     /// Of each lane so many.
     #[must_use]
     pub fn first(depth: u32) -> Self {
-        Self { depth, fresh: true, without: Vec::new(), without_fresh: Vec::new() }
+        Self { depth, fresh: true, without: Vec::new(), without_fresh: Vec::new(), only: None }
     }
 }
 

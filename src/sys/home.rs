@@ -20,6 +20,23 @@ pub fn find(option: Option<&Path>) -> Result<PathBuf, Fault> {
     })
 }
 
+/// The directory of the user's configuration: `sortie` in the platform's.
+#[must_use]
+pub fn config() -> Option<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = if cfg!(windows) {
+        set("APPDATA")
+    } else if cfg!(target_os = "macos") && set("XDG_CONFIG_HOME").is_none() {
+        set("HOME").map(|home| home.join("Library").join("Application Support"))
+    } else {
+        // A relative path there must be ignored, says the XDG specification.
+        set("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| set("HOME").map(|home| home.join(".config")))
+    };
+    config.map(|config| config.join("sortie"))
+}
+
 fn choose(option: Option<&Path>, set: impl Fn(&str) -> Option<PathBuf>, macos: bool, windows: bool) -> Option<PathBuf> {
     if let Some(home) = set("SORTIE_HOME").or_else(|| option.map(Path::to_owned)) {
         return Some(home);

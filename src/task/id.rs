@@ -24,6 +24,9 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
+            /// What each such id begins with.
+            pub const PREFIX: &'static str = $prefix;
+
             /// A UUID v7 of the instant `now` and 10 random bytes: ids sort by the time of their making.
             #[must_use]
             pub fn new(now: Timestamp, random: &[u8; 10]) -> Self {
@@ -83,6 +86,11 @@ uuid_id!(
     /// One engine in one process, from its start to the death of the process.
     InstanceId, "instance", "ins_"
 );
+
+impl InstanceId {
+    /// Nobody: the home of a task of the queue that does not run.
+    pub const QUEUE: Self = Self(Uuid::nil());
+}
 
 /// The project that a task belongs to: the canonical path of its main worktree. State of different projects never
 /// meets.

@@ -22,10 +22,10 @@ pub use id::{Fence, InstanceId, MissionId, ParseIdError, ProjectKey, Rev, TaskId
 pub use name::Name;
 pub use outcome::{DiffSummary, Outcome, Tokens, Usage};
 pub use recovery::Recovery;
-pub use spec::{MAX_TIMEOUT, ModelChoice, Parent, Priority, ResumePolicy, TaskSpec};
+pub use spec::{MAX_TIMEOUT, ModelChoice, Parent, Priority, Queued, ResumePolicy, TaskSpec};
 pub use spent::{Over, Scope, Spent, What};
 pub use state::{
-    CancelReason, ErrorClass, Failure, FailureKind, PauseReason, Run, StateName, Task, TaskState, Waiting,
+    CancelReason, ErrorClass, Failure, FailureKind, PauseReason, Process, Run, StateName, Task, TaskState, Waiting,
 };
 pub use time::Timestamp;
 pub use transition::{Change, Guard, MAX_INTERRUPTIONS, Refusal, Retry, Step, TransitionError, transition};

@@ -37,6 +37,7 @@ fn spec(resume: ResumePolicy) -> TaskSpec {
         continues: None,
         retry_of: None,
         mission: None,
+        queued: None,
     }
 }
 
@@ -52,7 +53,7 @@ fn changes() -> impl Strategy<Value = Change> {
     prop_oneof![
         3 => (0_u8..2, any::<bool>()).prop_map(|(n, bound)| Change::Claim {
             owner: instance(n),
-            run: Run { session: bound.then(|| "ses_2".into()), message: "msg_1".into(), part: "prt_1".into() },
+            run: Run { session: bound.then(|| "ses_2".into()), message: "msg_1".into(), part: "prt_1".into(), process: None },
         }),
         2 => Just(Change::BindSession { session: "ses_2".into() }),
         1 => Just(Change::Complete),
@@ -61,6 +62,9 @@ fn changes() -> impl Strategy<Value = Change> {
             retry: again.then_some(Retry::plain(Timestamp(9), same_session)),
         }),
         1 => Just(Change::Say { word: word() }),
+        2 => Just(Change::Spawn { process: Process { pid: 7, birth: 8, at: Timestamp(9) } }),
+        1 => Just(Change::Release),
+        1 => Just(Change::Prioritize { priority: Priority::High }),
         1 => (0_u64..100_000).prop_map(|seconds| Change::Extend { by: Duration::from_secs(seconds) }),
         2 => Just(Change::Interrupt),
         2 => (0_u8..2).prop_map(|n| Change::Adopt { home: instance(n) }),
@@ -81,14 +85,16 @@ fn arrow(from: StateName, change: &Change, policy: ResumePolicy) -> &'static [St
         (Running, Change::Complete) => &[Complete],
         (Running, Change::Fail { retry: Some(_), .. }) => &[Pending],
         (Pending | Running, Change::Fail { retry: None, .. }) => &[Failed],
-        (Running, Change::Yield { .. }) => &[Pending],
+        (Running, Change::Yield { .. } | Change::Release) => &[Pending],
+        (Running, Change::Spawn { .. }) => &[Running],
         (Running, Change::Interrupt) => match policy {
             ResumePolicy::Auto => &[Pending, Failed],
             ResumePolicy::Ask => &[Paused, Failed],
             ResumePolicy::Never => &[Failed],
         },
-        (Pending, Change::Adopt { .. } | Change::Extend { .. }) | (Paused, Change::Continue) => &[Pending],
-        (Paused, Change::Adopt { .. } | Change::Extend { .. })
+        (Pending, Change::Adopt { .. } | Change::Extend { .. } | Change::Prioritize { .. })
+        | (Paused, Change::Continue) => &[Pending],
+        (Paused, Change::Adopt { .. } | Change::Extend { .. } | Change::Prioritize { .. })
         | (Pending | Running, Change::Pause | Change::Exhaust { .. }) => &[Paused],
         (Pending | Running | Paused, Change::Cancel { .. }) => &[Cancelled],
         _ => &[],
@@ -99,9 +105,11 @@ proptest! {
     #[test]
     fn random_histories_agree_with_the_model(
         policy in prop_oneof![Just(ResumePolicy::Auto), Just(ResumePolicy::Ask), Just(ResumePolicy::Never)],
+        is_queued in any::<bool>(),
         history in prop::collection::vec((changes(), any::<bool>()), 1..60),
     ) {
-        let mut task = Task::new(id(0), spec(policy), instance(0), Timestamp(0));
+        let queued = is_queued.then_some(Queued { max_retries: 3 });
+        let mut task = Task::new(id(0), TaskSpec { queued, ..spec(policy) }, instance(0), Timestamp(0));
         let mut terminals = 0;
         for (at, (change, as_runner)) in (1..).zip(&history) {
             let guard = match task.state.owner() {
@@ -109,6 +117,7 @@ proptest! {
                 _ => Guard::Anyone,
             };
             let allowed = arrow(task.state.name(), change, policy);
+            let has_process = task.run.as_ref().is_some_and(|run| run.process.is_some());
             match transition(&task, guard, change, Timestamp(at)) {
                 Ok(step) => {
                     prop_assert!(allowed.contains(&step.task.state.name()), "{:?} by {change:?}", task.state);
@@ -119,6 +128,10 @@ proptest! {
                         prop_assert!(step.task.fence > task.fence);
                     }
                     prop_assert!(step.task.attempt <= task.attempt + 1);
+                    // A task of the queue belongs to whoever runs it, and to nobody when it does not run.
+                    if is_queued && !step.task.state.is_terminal() {
+                        prop_assert_eq!(step.task.home, step.task.state.owner().unwrap_or(InstanceId::QUEUE));
+                    }
                     prop_assert_eq!(&step.task.spec, &task.spec);
                     prop_assert!(step.task.limit() >= task.limit() && step.task.limit() <= MAX_TIMEOUT);
                     terminals += u32::from(step.task.state.is_terminal());
@@ -126,7 +139,8 @@ proptest! {
                 }
                 Err(error) => {
                     let lawful = allowed.is_empty()
-                        || matches!(change, Change::Claim { owner, .. } if *owner != task.home)
+                        || matches!(change, Change::Claim { owner, .. } if *owner != task.home && !is_queued)
+                        || matches!(change, Change::Spawn { .. } if !is_queued || has_process)
                         || matches!(change, Change::BindSession { .. } if task.session().is_some());
                     prop_assert!(lawful, "{error} in {:?}", task.state);
                 }
@@ -138,7 +152,7 @@ proptest! {
     #[test]
     fn a_stale_runner_is_always_refused(change in changes(), stale in 0_u64..3) {
         let task = Task::new(id(0), spec(ResumePolicy::Auto), instance(0), Timestamp(0));
-        let run = Run { session: None, message: "m".into(), part: "p".into() };
+        let run = Run { session: None, message: "m".into(), part: "p".into(), process: None };
         let claim = Change::Claim { owner: instance(0), run };
         let mut now = transition(&task, Guard::Anyone, &claim, Timestamp(1)).unwrap().task;
         for _ in 0..2 {
@@ -156,7 +170,7 @@ proptest! {
 #[test]
 fn an_interruption_is_not_an_attempt_and_keeps_the_session() {
     let task = Task::new(id(0), spec(ResumePolicy::Auto), instance(0), Timestamp(0));
-    let run = Run { session: Some("ses_2".into()), message: "m".into(), part: "p".into() };
+    let run = Run { session: Some("ses_2".into()), message: "m".into(), part: "p".into(), process: None };
     let claim = Change::Claim { owner: instance(0), run };
     let task = transition(&task, Guard::Anyone, &claim, Timestamp(1)).unwrap().task;
     let task = transition(&task, Guard::Anyone, &Change::Interrupt, Timestamp(2)).unwrap().task;
@@ -168,7 +182,7 @@ fn an_interruption_is_not_an_attempt_and_keeps_the_session() {
 #[test]
 fn a_task_that_kills_its_host_again_and_again_ends() {
     let mut task = Task::new(id(0), spec(ResumePolicy::Auto), instance(0), Timestamp(0));
-    let run = Run { session: None, message: "m".into(), part: "p".into() };
+    let run = Run { session: None, message: "m".into(), part: "p".into(), process: None };
     let claim = Change::Claim { owner: instance(0), run };
     for _ in 0..MAX_INTERRUPTIONS {
         task = transition(&task, Guard::Anyone, &claim, Timestamp(1)).unwrap().task;
@@ -181,7 +195,10 @@ fn a_task_that_kills_its_host_again_and_again_ends() {
 #[test]
 fn a_limit_is_extended_in_every_open_state_and_kept_by_the_next_run() {
     let extend = Change::Extend { by: Duration::from_secs(60) };
-    let claim = Change::Claim { owner: instance(0), run: Run { session: None, message: "m".into(), part: "p".into() } };
+    let claim = Change::Claim {
+        owner: instance(0),
+        run: Run { session: None, message: "m".into(), part: "p".into(), process: None },
+    };
     let deadline = |task: &Task| match task.state {
         TaskState::Running { deadline, .. } => deadline,
         _ => panic!("{:?}", task.state),
@@ -203,7 +220,12 @@ fn a_limit_is_extended_in_every_open_state_and_kept_by_the_next_run() {
 #[test]
 fn a_retry_keeps_what_was_said_with_its_session_and_the_model_for_good() {
     let claim = |task: &Task| {
-        let run = task.run.clone().unwrap_or(Run { session: Some("s".into()), message: "m".into(), part: "p".into() });
+        let run = task.run.clone().unwrap_or(Run {
+            session: Some("s".into()),
+            message: "m".into(),
+            part: "p".into(),
+            process: None,
+        });
         transition(task, Guard::Anyone, &Change::Claim { owner: instance(0), run }, Timestamp(1)).unwrap().task
     };
     let fail = |task: &Task, retry: Retry| {

@@ -96,6 +96,14 @@ impl Parent {
     }
 }
 
+/// What a task of the queue has beside the others: its agent is a program, it starts only when somebody works the queue,
+/// and it has no session that is told of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// How often it may be tried again, by itself or by hand.
+    pub max_retries: u32,
+}
+
 /// The immutable part of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
@@ -137,4 +145,7 @@ pub struct TaskSpec {
     /// The mission that it works for, which hears of its end instead of the parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mission: Option<MissionId>,
+    /// Set for a task of the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<Queued>,
 }

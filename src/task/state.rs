@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fence, InstanceId, Name, Over, Recovery, Rev, TaskId, TaskSpec, Timestamp};
+use super::{Fence, InstanceId, Name, Over, Priority, Recovery, Rev, TaskId, TaskSpec, Timestamp};
 
 /// One task: what was asked, where it stands, and who may write for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub struct Task {
     pub recovery: Recovery,
     /// By how much its time limit was extended.
     pub extended: Duration,
+    /// Its priority, if that was changed since its launch.
+    pub priority: Option<Priority>,
     /// When it was launched.
     pub created_at: Timestamp,
 }
@@ -45,6 +47,28 @@ pub struct Run {
     pub message: String,
     /// The id of the prompt's text part.
     pub part: String,
+    /// The agent's process, if the agent is a program that was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+}
+
+impl Run {
+    /// That of a program, which needs no session.
+    #[must_use]
+    pub fn of_program() -> Self {
+        Self { session: None, message: String::new(), part: String::new(), process: None }
+    }
+}
+
+/// A process that cannot be mistaken for a later one of the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its number, which is that of its group as well.
+    pub pid: u32,
+    /// When it began, as the system tells it: only to be compared.
+    pub birth: u64,
+    /// When it began.
+    pub at: Timestamp,
 }
 
 /// Where a task stands.
@@ -370,9 +394,22 @@ impl TaskState {
 }
 
 impl Task {
+    /// Which of several it goes before.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.priority.unwrap_or(self.spec.priority)
+    }
+
+    /// Whether it is one of the queue.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.spec.queued.is_some()
+    }
+
     /// A task as it is launched: pending, with nothing tried yet.
     #[must_use]
     pub fn new(id: TaskId, spec: TaskSpec, home: InstanceId, now: Timestamp) -> Self {
+        let home = if spec.queued.is_some() { InstanceId::QUEUE } else { home };
         Self {
             id,
             spec,
@@ -385,6 +422,7 @@ impl Task {
             run: None,
             recovery: Recovery::default(),
             extended: Duration::ZERO,
+            priority: None,
             created_at: now,
         }
     }
@@ -406,7 +444,7 @@ impl Task {
     /// Its place in the queue: when it was launched, less its priority's head start.
     #[must_use]
     pub fn place(&self) -> Timestamp {
-        self.created_at.before(self.spec.priority.head_start())
+        self.created_at.before(self.priority().head_start())
     }
 
     /// The session of the present attempt.

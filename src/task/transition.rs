@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     CancelReason, ErrorClass, Failure, FailureKind, Fence, InstanceId, MAX_TIMEOUT, ModelChoice, Over, PauseReason,
-    ResumePolicy, Run, StateName, Task, TaskState, Timestamp, Waiting,
+    Priority, Process, ResumePolicy, Run, StateName, Task, TaskState, Timestamp, Waiting,
     recovery::{Why, Word},
 };
 
@@ -39,6 +39,11 @@ pub enum Change {
         /// The session.
         session: String,
     },
+    /// The runner has started the agent's process, which waits for this to be written.
+    Spawn {
+        /// The process.
+        process: Process,
+    },
     /// The runner is about to say something in the session beside the prompt.
     Say {
         /// What, and under which ids.
@@ -48,6 +53,11 @@ pub enum Change {
     Extend {
         /// How much more one run may take.
         by: Duration,
+    },
+    /// Somebody gives it another place in the queue.
+    Prioritize {
+        /// Its priority from now on.
+        priority: Priority,
     },
     /// The run gave a result.
     Complete,
@@ -60,6 +70,8 @@ pub enum Change {
     },
     /// The process of the runner stops or has died.
     Interrupt,
+    /// The runner has ended the agent's process, and leaves the task to begin its attempt anew.
+    Release,
     /// The runner leaves it to wait for the model's provider. It is no failure, and the same attempt goes on later.
     Yield {
         /// The provider.
@@ -152,11 +164,14 @@ impl Change {
         match self {
             Self::Claim { .. } => "claim",
             Self::BindSession { .. } => "bind",
+            Self::Spawn { .. } => "spawn",
             Self::Say { .. } => "say",
             Self::Extend { .. } => "extend",
+            Self::Prioritize { .. } => "prioritize",
             Self::Complete => "complete",
             Self::Fail { .. } => "fail",
             Self::Interrupt => "interrupt",
+            Self::Release => "release",
             Self::Yield { .. } => "yield",
             Self::Adopt { .. } => "adopt",
             Self::Cancel { .. } => "cancel",
@@ -182,9 +197,10 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
     let mut next = task.clone();
     match (&task.state, change) {
         (TaskState::Pending { waiting, .. }, Change::Claim { owner, run }) => {
-            if task.home != *owner {
+            if task.home != *owner && task.home != InstanceId::QUEUE {
                 return Err(refuse(Refusal::Fence));
             }
+            next.home = *owner;
             // A resumed run is still the same attempt; anything else begins a new one.
             if !matches!(waiting, Waiting::Resume | Waiting::Provider { .. }) || task.attempt == 0 {
                 next.attempt += 1;
@@ -200,6 +216,12 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
             };
             run.session = Some(session.clone());
         }
+        (TaskState::Running { .. }, Change::Spawn { process }) => {
+            let Some(run) = next.run.as_mut().filter(|run| run.process.is_none() && task.is_queued()) else {
+                return Err(refuse(Refusal::State));
+            };
+            run.process = Some(*process);
+        }
         (TaskState::Running { .. }, Change::Say { word }) => {
             next.recovery.says = None;
             next.recovery.words.push(word.clone());
@@ -210,6 +232,9 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
             if let TaskState::Running { deadline, .. } = &mut next.state {
                 *deadline = deadline.after(next.extended.saturating_sub(task.extended));
             }
+        }
+        (TaskState::Pending { .. } | TaskState::Paused { .. }, Change::Prioritize { priority }) => {
+            next.priority = Some(*priority);
         }
         (TaskState::Running { .. }, Change::Complete) => next.state = TaskState::Complete { ended_at: now },
         (TaskState::Running { .. }, Change::Fail { failure, retry }) => {
@@ -241,6 +266,11 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
             next.fence = task.fence.next();
             next.state = interrupted(task.spec.resume, next.interruptions, now);
         }
+        (TaskState::Running { .. }, Change::Release) => {
+            next.run = None;
+            next.fence = task.fence.next();
+            next.state = TaskState::Pending { since: now, waiting: Waiting::Resume };
+        }
         (TaskState::Running { .. }, Change::Yield { provider, until, said }) => {
             next.fence = task.fence.next();
             let waiting = Waiting::Provider { name: provider.clone(), until: *until, said: said.clone() };
@@ -266,9 +296,14 @@ pub fn transition(task: &Task, guard: Guard, change: &Change, now: Timestamp) ->
             next.state = TaskState::Paused { since: now, reason: PauseReason::Budget(*over) };
         }
         (TaskState::Paused { .. }, Change::Continue) => {
+            // Its program was ended; a session waits where it was.
+            next.run = next.run.filter(|run| run.process.is_none());
             next.state = TaskState::Pending { since: now, waiting: Waiting::Resume };
         }
         _ => return Err(refuse(Refusal::State)),
+    }
+    if next.is_queued() && matches!(next.state, TaskState::Pending { .. } | TaskState::Paused { .. }) {
+        next.home = InstanceId::QUEUE;
     }
     next.rev = task.rev.next();
     Ok(Step { from, task: next, change: change.verb() })

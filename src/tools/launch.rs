@@ -206,6 +206,7 @@ impl Names<'_> {
             continues: None,
             retry_of: None,
             mission: None,
+            queued: None,
         };
         Ok((spec, waits_for))
     }

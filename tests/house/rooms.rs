@@ -7,21 +7,22 @@ use crate::code::{line_of, only_code, without_tests, words};
 const ORDER: &[&[&str]] = &[
     &["task"],
     &["fault", "clock"],
-    &["sys"],
+    &["sys", "config"],
     &["store", "opencode"],
     &["admission", "inbox"],
     &["agent", "todo", "worktree"],
     &["mission"],
-    &["engine"],
+    &["engine", "queue"],
     &["tools"],
-    &["binding"],
+    &["binding", "cli"],
+    &["bin"],
 ];
 
 /// Usable from everywhere: the catalogue of errors.
 const COMMON: &[&str] = &["fault"];
 
 /// Where the process and its machine are met; everywhere else they are handed in.
-const FACES: &[&str] = &["src/binding/", "src/sys/"];
+const FACES: &[&str] = &["src/binding/", "src/bin/", "src/cli/", "src/sys/"];
 
 /// The only code that may be `unsafe`.
 const UNSAFE: &[&str] = &["src/binding/", "src/sys/"];

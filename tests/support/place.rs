@@ -19,7 +19,7 @@ use sortie::{
         BoxFuture, Envelope, NewSession, Request, Response, SessionId, Transport, TransportError,
         fake::{FakeHost, Script},
     },
-    store::{Durability, Filter, Home, SqliteStore, Store, fixture},
+    store::{Durability, Filter, Home, Listing, SqliteStore, Store, fixture},
     sys::SystemClock,
     task::{Parent, ProjectKey, StateName, TaskSpec},
 };
@@ -162,12 +162,13 @@ impl Place {
         let (mut store, deadline) = (self.store(), Instant::now() + LIMIT);
         let all = self.launched.load(Ordering::SeqCst) as u64;
         loop {
-            let counts = store.counts(&project()).unwrap();
-            let ended: u64 = counts.iter().filter(|(state, _)| state.is_terminal()).map(|(_, count)| count).sum();
+            let totals = store.totals(&project()).unwrap();
+            let ended = [StateName::Complete, StateName::Failed, StateName::Cancelled].map(|state| totals.of(state));
+            let ended: u64 = ended.iter().sum();
             if ended == all {
                 return;
             }
-            assert!(Instant::now() < deadline, "not all ended: {counts:?}");
+            assert!(Instant::now() < deadline, "not all ended: {totals:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -157,6 +157,7 @@ async fn task(project: &Project, mission: &Mission, launch: Launch) -> Result<Ta
         continues,
         retry_of: None,
         mission: Some(mission.id),
+        queued: None,
     };
     spec.expected_model = project.expected_model(&spec);
     Ok(Task { run, ..Task::new(id, spec, core.instance, core.clock.now()) })

@@ -154,6 +154,7 @@ impl Rig {
             continues: None,
             retry_of: None,
             mission: None,
+            queued: None,
         }
     }
 

@@ -13,10 +13,10 @@ use crate::{
     engine::options::Options,
     opencode::fake::Script,
     store::{
-        Account, Answered, Born, Brood, Changed, Charge, Durability, Filter, JournalRow, Lineage, MissionFilter,
-        MissionRow, MissionStep, Missions, NewPrompt, PromptRow, Prompts, Queue, Report, ReportId, Revision, Scheduler,
-        Snapshot, Spending, SqliteStore, Store, StoreError, TodoCommit, TodoEdit, TodoFile, TodoStep, Todos, Via,
-        Wanted,
+        Account, Answered, Born, Brood, Changed, Charge, Durability, Filter, JournalRow, Lineage, Listing,
+        MissionFilter, MissionRow, MissionStep, Missions, NewPrompt, PromptRow, Prompts, Queue, Report, ReportId,
+        Revision, Scheduler, Snapshot, Spending, SqliteStore, Store, StoreError, TodoCommit, TodoEdit, TodoFile,
+        TodoStep, Todos, Totals, Via, Wanted, Wish,
     },
     task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Spent, StateName, Task, TaskId, Timestamp},
 };
@@ -41,15 +41,30 @@ impl Refuses {
     }
 }
 
+impl Listing for Refuses {
+    fn list(&mut self, project: &ProjectKey, wish: &Wish, limit: u32) -> Result<Vec<Task>, StoreError> {
+        self.inner.list(project, wish, limit)
+    }
+    fn totals(&mut self, project: &ProjectKey) -> Result<Totals, StoreError> {
+        self.inner.totals(project)
+    }
+    fn with_prefix(&mut self, project: &ProjectKey, prefix: &str, limit: u32) -> Result<Vec<TaskId>, StoreError> {
+        self.inner.with_prefix(project, prefix, limit)
+    }
+    fn short_ids(&mut self, ids: &[TaskId]) -> Result<Vec<String>, StoreError> {
+        self.inner.short_ids(ids)
+    }
+    fn archive(&mut self, ids: &[TaskId], now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        self.inner.archive(ids, now)
+    }
+}
+
 impl Store for Refuses {
     fn launch(&mut self, tasks: &[Task]) -> Result<(), StoreError> {
         self.inner.launch(tasks)
     }
     fn tasks(&mut self, project: &ProjectKey, filter: &Filter) -> Result<Vec<Task>, StoreError> {
         self.inner.tasks(project, filter)
-    }
-    fn counts(&mut self, project: &ProjectKey) -> Result<Vec<(StateName, u64)>, StoreError> {
-        self.inner.counts(project)
     }
     fn has_open(&mut self, project: &ProjectKey, parent_session: &str) -> Result<bool, StoreError> {
         self.inner.has_open(project, parent_session)
@@ -77,6 +92,23 @@ impl Store for Refuses {
     ) -> Result<Vec<Task>, StoreError> {
         let claimed = self.inner.claim(project, owner, now, scheduler)?;
         if claimed.is_empty() { Ok(claimed) } else { self.refuse("claimed").map(|()| claimed) }
+    }
+    fn claim_queued(
+        &mut self,
+        project: &ProjectKey,
+        owner: InstanceId,
+        now: Timestamp,
+        scheduler: &mut dyn Scheduler,
+    ) -> Result<Vec<Task>, StoreError> {
+        self.inner.claim_queued(project, owner, now, scheduler)
+    }
+    fn requeue(
+        &mut self,
+        project: &ProjectKey,
+        is_alive: &dyn Fn(InstanceId) -> bool,
+        now: Timestamp,
+    ) -> Result<Vec<Task>, StoreError> {
+        self.inner.requeue(project, is_alive, now)
     }
     fn queue(
         &mut self,

@@ -6,6 +6,7 @@
 mod backup;
 mod check;
 mod launch;
+mod listing;
 mod migrate;
 mod missions;
 mod open;
@@ -29,11 +30,11 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::{
-    Account, Born, Brood, Changed, Charge, Filter, JournalRow, Lineage, MissionFilter, MissionRow, MissionStep,
-    Missions, Queue, Report, ReportId, Revision, Scheduler, Snapshot, Spending, Store, StoreError, TodoCommit,
-    TodoEdit, TodoFile, TodoStep, Todos, Via, Wanted,
+    Account, Born, Brood, Changed, Charge, Filter, JournalRow, Lineage, Listing, MissionFilter, MissionRow,
+    MissionStep, Missions, Queue, Report, ReportId, Revision, Scheduler, Snapshot, Spending, Store, StoreError,
+    TodoCommit, TodoEdit, TodoFile, TodoStep, Todos, Totals, Via, Wanted, Wish,
 };
-use crate::task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Spent, StateName, Task, TaskId, Timestamp};
+use crate::task::{Change, Guard, InstanceId, Outcome, Parent, ProjectKey, Spent, Task, TaskId, Timestamp};
 
 pub use migrate::VERSION;
 pub use open::MIN_SQLITE;
@@ -120,8 +121,46 @@ impl SqliteStore {
         Ok(tx?)
     }
 
+    /// Claims tasks of `home` for `owner`.
+    fn claim_of(
+        &mut self,
+        project: &ProjectKey,
+        home: InstanceId,
+        owner: InstanceId,
+        now: Timestamp,
+        scheduler: &mut dyn Scheduler,
+    ) -> Result<Vec<Task>, StoreError> {
+        let queue = self.queue(project, home, now, &scheduler.wanted())?;
+        if !scheduler.wants(queue) {
+            return Ok(Vec::new());
+        }
+        self.write(|tx| queue::claim(tx, project, home, owner, now, scheduler))
+    }
+
     fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R, StoreError>) -> Result<R, StoreError> {
         read(&self.conn).map_err(|error| error.at(&self.path))
+    }
+}
+
+impl Listing for SqliteStore {
+    fn list(&mut self, project: &ProjectKey, wish: &Wish, limit: u32) -> Result<Vec<Task>, StoreError> {
+        self.read(|conn| listing::list(conn, project, wish, limit))
+    }
+
+    fn totals(&mut self, project: &ProjectKey) -> Result<Totals, StoreError> {
+        self.read(|conn| listing::totals(conn, project))
+    }
+
+    fn with_prefix(&mut self, project: &ProjectKey, prefix: &str, limit: u32) -> Result<Vec<TaskId>, StoreError> {
+        self.read(|conn| listing::with_prefix(conn, project, prefix, limit))
+    }
+
+    fn short_ids(&mut self, ids: &[TaskId]) -> Result<Vec<String>, StoreError> {
+        self.read(|conn| listing::short_ids(conn, ids))
+    }
+
+    fn archive(&mut self, ids: &[TaskId], now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        self.write(|tx| listing::archive(tx, ids, now))
     }
 }
 
@@ -132,10 +171,6 @@ impl Store for SqliteStore {
 
     fn tasks(&mut self, project: &ProjectKey, filter: &Filter) -> Result<Vec<Task>, StoreError> {
         self.read(|conn| read::tasks(conn, project, filter))
-    }
-
-    fn counts(&mut self, project: &ProjectKey) -> Result<Vec<(StateName, u64)>, StoreError> {
-        self.read(|conn| read::counts(conn, project))
     }
 
     fn has_open(&mut self, project: &ProjectKey, parent_session: &str) -> Result<bool, StoreError> {
@@ -164,11 +199,17 @@ impl Store for SqliteStore {
         now: Timestamp,
         scheduler: &mut dyn Scheduler,
     ) -> Result<Vec<Task>, StoreError> {
-        let queue = self.queue(project, owner, now, &scheduler.wanted())?;
-        if !scheduler.wants(queue) {
-            return Ok(Vec::new());
-        }
-        self.write(|tx| queue::claim(tx, project, owner, now, scheduler))
+        self.claim_of(project, owner, owner, now, scheduler)
+    }
+
+    fn claim_queued(
+        &mut self,
+        project: &ProjectKey,
+        owner: InstanceId,
+        now: Timestamp,
+        scheduler: &mut dyn Scheduler,
+    ) -> Result<Vec<Task>, StoreError> {
+        self.claim_of(project, InstanceId::QUEUE, owner, now, scheduler)
     }
 
     fn queue(
@@ -219,6 +260,19 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<Task>, StoreError> {
         self.write(|tx| take_over::take_over(tx, project, dead, me, now))
+    }
+
+    fn requeue(
+        &mut self,
+        project: &ProjectKey,
+        is_alive: &dyn Fn(InstanceId) -> bool,
+        now: Timestamp,
+    ) -> Result<Vec<Task>, StoreError> {
+        let dead = self.read(|conn| take_over::dead_owners(conn, project, is_alive))?;
+        if dead.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(|tx| take_over::requeue(tx, project, &dead, now))
     }
 
     fn untold(&mut self, project: &ProjectKey, home: InstanceId) -> Result<Vec<Parent>, StoreError> {

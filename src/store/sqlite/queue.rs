@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, ToSql, Transaction};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction};
 
 use super::{
     read::setting,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     store::{Candidate, Elsewhere, Head, Lane, Queue, Scheduler, StoreError, Wanted, limits_setting},
-    task::{Change, Guard, InstanceId, ProjectKey, Task, Timestamp},
+    task::{Change, Guard, InstanceId, ProjectKey, Task, TaskId, Timestamp},
 };
 
 macro_rules! next_lane {
@@ -42,6 +42,9 @@ const CANDIDATES: &str = "SELECT id, priority, place, seq, parent_session FROM t
     AND (mission IS NULL OR (mission NOT IN (SELECT value FROM json_each(?8)) \
         AND (attempt > 0 OR mission NOT IN (SELECT value FROM json_each(?9))))) \
     ORDER BY place, seq LIMIT ?6";
+const ONE: &str = "SELECT id, priority, place, seq, parent_session, agent, model FROM tasks \
+    WHERE id = ?1 AND +state = 'pending' AND +blocked = 0 AND +project = ?2 AND +home = ?3 \
+    AND (not_before IS NULL OR not_before <= ?4)";
 const NEXT_DUE: &str = "SELECT min(not_before) FROM tasks \
     WHERE project = (SELECT id FROM projects WHERE key = ?1) AND home = ?2 AND state = 'pending' AND not_before > ?3";
 const PROVIDERS: &str = "SELECT name, body FROM providers ORDER BY name";
@@ -52,9 +55,9 @@ const UNBLOCK: &str = "UPDATE tasks SET blocked = blocked - 1 \
     WHERE seq IN (SELECT task FROM dependencies WHERE dependency = ?1) AND ended_at IS NULL";
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 11] = {
+pub(super) const SQL: [&str; 12] = {
     let [model, agent, home, project] = NEXT_LANES;
-    [RUNNING, model, agent, home, project, CANDIDATES, NEXT_DUE, PROVIDERS, PROVIDER, SET_PROVIDER, UNBLOCK]
+    [RUNNING, model, agent, home, project, CANDIDATES, ONE, NEXT_DUE, PROVIDERS, PROVIDER, SET_PROVIDER, UNBLOCK]
 };
 
 pub(super) fn queue(
@@ -65,7 +68,10 @@ pub(super) fn queue(
     wanted: &Wanted,
 ) -> Result<Queue, StoreError> {
     let Some(id) = project_id(conn, project)? else { return Ok(Queue::default()) };
-    let (mut candidates, heads) = waiting(conn, id, home, now, wanted)?;
+    let (mut candidates, heads) = match wanted.only {
+        Some(task) => (one(conn, id, home, now, task)?, Vec::new()),
+        None => waiting(conn, id, home, now, wanted)?,
+    };
     candidates.sort_by_key(|candidate| (candidate.place, candidate.seq));
     let limits = [setting(conn, &limits_setting(Some(project)))?, setting(conn, &limits_setting(None))?];
     Ok(Queue { candidates, heads, running: running(conn, id, home)?, providers: providers(conn)?, limits })
@@ -94,20 +100,40 @@ fn waiting(
             let (depth, fresh) = (wanted.depth, wanted.fresh);
             let mut rows = statement.query((of, home, agent, model, now.0, depth, fresh, &without, &without_fresh))?;
             while let Some(row) = rows.next()? {
-                let id: String = row.get(0)?;
-                let corrupt = |reason| StoreError::CorruptTask { task: id.clone(), reason };
-                candidates.push(Candidate {
-                    id: id.parse().map_err(|error| corrupt(format!("its id: {error}")))?,
-                    lane: Arc::clone(&lane),
-                    priority: priority(row.get(1)?).ok_or_else(|| corrupt("its priority is none".to_owned()))?,
-                    place: Timestamp(row.get(2)?),
-                    seq: row.get(3)?,
-                    parent: row.get(4)?,
-                });
+                candidates.push(candidate(row, Arc::clone(&lane))?);
             }
         }
     }
     Ok((candidates, heads))
+}
+
+fn one(
+    conn: &Connection,
+    project: i64,
+    home: InstanceId,
+    now: Timestamp,
+    task: TaskId,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut statement = conn.prepare_cached(ONE)?;
+    let mut rows = statement.query((task.to_string(), project, home.to_string(), now.0))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(candidate(row, Arc::new(Lane { agent: row.get(5)?, model: row.get(6)? }))?);
+    }
+    Ok(found)
+}
+
+fn candidate(row: &Row<'_>, lane: Arc<Lane>) -> Result<Candidate, StoreError> {
+    let id: String = row.get(0)?;
+    let corrupt = |reason| StoreError::CorruptTask { task: id.clone(), reason };
+    Ok(Candidate {
+        id: id.parse().map_err(|error| corrupt(format!("its id: {error}")))?,
+        lane,
+        priority: priority(row.get(1)?).ok_or_else(|| corrupt("its priority is none".to_owned()))?,
+        place: Timestamp(row.get(2)?),
+        seq: row.get(3)?,
+        parent: row.get(4)?,
+    })
 }
 
 /// A lane of the index: project, home, agent, model.
@@ -165,11 +191,12 @@ fn providers(conn: &Connection) -> Result<Vec<(String, String)>, StoreError> {
 pub(super) fn claim(
     tx: &Transaction<'_>,
     project: &ProjectKey,
+    home: InstanceId,
     owner: InstanceId,
     now: Timestamp,
     scheduler: &mut dyn Scheduler,
 ) -> Result<Vec<Task>, StoreError> {
-    let queue = queue(tx, project, owner, now, &scheduler.wanted())?;
+    let queue = queue(tx, project, home, now, &scheduler.wanted())?;
     let mut claimed = Vec::new();
     for id in scheduler.choose(queue) {
         let stored = load(tx, id)?;

@@ -8,8 +8,6 @@ use crate::{
     task::{Outcome, ProjectKey, Rev, StateName, Task, TaskId, Timestamp},
 };
 
-const COUNTS: &str = "SELECT state, count(*) FROM tasks WHERE project = (SELECT id FROM projects WHERE key = ?1) \
-    GROUP BY state";
 // By the state, and the first one found is enough: where many wait, one of them is found at once.
 const HAS_OPEN: &str = "SELECT EXISTS (SELECT 1 FROM tasks WHERE project = (SELECT id FROM projects WHERE key = ?1) \
     AND state IN ('pending', 'running', 'paused') AND +parent_session = ?2 AND mission IS NULL)";
@@ -21,7 +19,7 @@ const JOURNAL: &str = "SELECT journal.seq, tasks.id, journal.rev, at, change, fr
 const SETTING: &str = "SELECT value FROM settings WHERE name = ?1";
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 5] = [COUNTS, HAS_OPEN, OUTCOME, JOURNAL, SETTING];
+pub(super) const SQL: [&str; 4] = [HAS_OPEN, OUTCOME, JOURNAL, SETTING];
 
 pub(super) fn tasks(conn: &Connection, project: &ProjectKey, filter: &Filter) -> Result<Vec<Task>, StoreError> {
     let (sql, parameters) = select(project, filter)?;
@@ -82,18 +80,6 @@ pub(super) fn select(project: &ProjectKey, filter: &Filter) -> Result<(String, V
         parameters.push(i64::from(newest).into());
     }
     Ok((sql, parameters))
-}
-
-pub(super) fn counts(conn: &Connection, project: &ProjectKey) -> Result<Vec<(StateName, u64)>, StoreError> {
-    let mut statement = conn.prepare_cached(COUNTS)?;
-    let mut rows = statement.query([project.as_str()])?;
-    let mut counts = Vec::new();
-    while let Some(row) = rows.next()? {
-        let count: i64 = row.get(1)?;
-        counts.push((state(&row.get::<_, String>(0)?)?, count.unsigned_abs()));
-    }
-    counts.sort_unstable();
-    Ok(counts)
 }
 
 pub(super) fn has_open(conn: &Connection, project: &ProjectKey, parent_session: &str) -> Result<bool, StoreError> {

@@ -46,12 +46,14 @@ const LOAD_SEQ: &str = concat!("SELECT ", columns!(), " FROM tasks WHERE seq = ?
 const PROJECT: &str = "SELECT id FROM projects WHERE key = ?1";
 const UPDATE: &str = "UPDATE tasks SET state = :state, not_before = :not_before, home = :home, \
     owner = :owner, fence = :fence, rev = :rev, attempt = :attempt, ended_at = :ended_at, body = :body, \
-    model = :model \
+    model = :model, priority = :priority, place = :place \
     WHERE seq = :seq AND rev = :rev - 1";
 const INSERT: &str = "INSERT INTO tasks (id, project, parent_session, parent_directory, key, agent, priority, state, \
     not_before, home, owner, fence, rev, attempt, created_at, ended_at, body, mission, model, place) \
     VALUES (:id, :project, :parent_session, :parent_directory, :key, :agent, :priority, :state, \
     :not_before, :home, :owner, :fence, :rev, :attempt, :created_at, :ended_at, :body, :mission, :model, :place)";
+/// Stands for the mission of a task of the queue: like a mission's, no report tells of its end.
+const QUEUE: &str = "queue";
 const SPEC: &str = "INSERT INTO specs (task, spec) VALUES (?1, ?2)";
 const SESSION: &str = "INSERT OR IGNORE INTO task_sessions (task, session) VALUES (?1, ?2)";
 
@@ -68,6 +70,8 @@ struct Body {
     recovery: Recovery,
     #[serde(default)]
     extended: Duration,
+    #[serde(default)]
+    priority: Option<Priority>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +83,8 @@ struct BodyRef<'a> {
     recovery: Option<&'a Recovery>,
     #[serde(skip_serializing_if = "Duration::is_zero")]
     extended: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<Priority>,
 }
 
 /// The id of a project's row, if the project is known.
@@ -128,6 +134,7 @@ pub(super) fn decode(row: &Row<'_>) -> Result<Stored, StoreError> {
         run: body.run,
         recovery: body.recovery,
         extended: body.extended,
+        priority: body.priority,
         created_at: Timestamp(row.get(7)?),
     };
     Ok(Stored { seq: row.get(0)?, task })
@@ -143,7 +150,7 @@ pub(super) fn insert(conn: &Connection, project: i64, task: &Task) -> Result<i64
         ":parent_directory": spec.parent.directory,
         ":key": spec.key,
         ":agent": spec.agent,
-        ":priority": rank(spec.priority),
+        ":priority": rank(task.priority()),
         ":state": task.state.name().as_str(),
         ":not_before": task.state.not_before().map(|at| at.0),
         ":home": task.home.to_string(),
@@ -154,7 +161,7 @@ pub(super) fn insert(conn: &Connection, project: i64, task: &Task) -> Result<i64
         ":created_at": task.created_at.0,
         ":ended_at": task.state.ended_at().map(|at| at.0),
         ":body": body(task)?,
-        ":mission": spec.mission.map(|mission| mission.to_string()),
+        ":mission": spec.mission.map(|mission| mission.to_string()).or_else(|| spec.queued.map(|_| QUEUE.to_owned())),
         ":model": task.expected_model(),
         ":place": task.place().0,
     })?;
@@ -178,6 +185,8 @@ pub(super) fn update(conn: &Connection, seq: i64, before: &Task, task: &Task) ->
         ":ended_at": task.state.ended_at().map(|at| at.0),
         ":body": body(task)?,
         ":model": task.expected_model(),
+        ":priority": rank(task.priority()),
+        ":place": task.place().0,
     })?;
     if changed != 1 {
         return Err(StoreError::Internal(format!("task {} changed inside a transaction", task.id)));
@@ -199,7 +208,8 @@ fn body(task: &Task) -> Result<String, StoreError> {
     // Most tasks never fail, and their rows say nothing of it.
     let recovery = Some(&task.recovery).filter(|recovery| !recovery.is_empty());
     let (state, run) = (&task.state, task.run.as_ref());
-    json(&BodyRef { state, interruptions: task.interruptions, run, recovery, extended: task.extended })
+    let Task { interruptions, extended, priority, .. } = *task;
+    json(&BodyRef { state, interruptions, run, recovery, extended, priority })
 }
 
 /// A value of ours as JSON.

@@ -23,7 +23,7 @@ macro_rules! project {
 const OTHER_HOMES: &str = concat!(
     "SELECT home FROM tasks WHERE ",
     project!(),
-    " AND report IS NULL AND (mission IS NULL OR ended_at IS NULL) AND home <> ?2 UNION SELECT home FROM reports WHERE ",
+    " AND report IS NULL AND (mission IS NULL OR ended_at IS NULL) AND home NOT IN (?2, ?3) UNION SELECT home FROM reports WHERE ",
     project!(),
     " AND settled_at IS NULL AND home <> ?2 UNION SELECT home FROM missions WHERE ",
     project!(),
@@ -34,6 +34,10 @@ const OPEN: &str = concat!(
     project!(),
     " AND home = ?2 AND report IS NULL AND (mission IS NULL OR ended_at IS NULL) AND ended_at IS NULL ORDER BY +seq"
 );
+const QUEUED_OWNERS: &str =
+    concat!("SELECT DISTINCT home FROM tasks WHERE ", project!(), " AND state = 'running' AND +mission = 'queue'");
+const QUEUED_OF: &str =
+    concat!("SELECT seq FROM tasks WHERE ", project!(), " AND state = 'running' AND +mission = 'queue' AND +home = ?2");
 const MOVE_UNTOLD: &str = concat!(
     "UPDATE tasks SET home = ?3 WHERE ",
     project!(),
@@ -49,7 +53,8 @@ const MOVE_REPORTS: &str =
     concat!("UPDATE reports SET home = ?3 WHERE ", project!(), " AND home = ?2 AND settled_at IS NULL");
 
 #[cfg(test)]
-pub(super) const SQL: [&str; 6] = [OTHER_HOMES, OPEN, MOVE_UNTOLD, MOVE_REPORTED, MOVE_MISSIONS, MOVE_REPORTS];
+pub(super) const SQL: [&str; 8] =
+    [OTHER_HOMES, OPEN, QUEUED_OWNERS, QUEUED_OF, MOVE_UNTOLD, MOVE_REPORTED, MOVE_MISSIONS, MOVE_REPORTS];
 
 pub(super) fn other_homes(
     conn: &Connection,
@@ -57,15 +62,10 @@ pub(super) fn other_homes(
     me: InstanceId,
 ) -> Result<Vec<InstanceId>, StoreError> {
     let mut statement = conn.prepare_cached(OTHER_HOMES)?;
-    let mut rows = statement.query((project.as_str(), me.to_string()))?;
+    let mut rows = statement.query((project.as_str(), me.to_string(), InstanceId::QUEUE.to_string()))?;
     let mut homes = Vec::new();
     while let Some(row) = rows.next()? {
-        let text: String = row.get(0)?;
-        let home = text.parse().map_err(|error| StoreError::CorruptTask {
-            task: format!("of home {text}"),
-            reason: format!("its home: {error}"),
-        })?;
-        homes.push(home);
+        homes.push(home(&row.get::<_, String>(0)?)?);
     }
     Ok(homes)
 }
@@ -96,6 +96,51 @@ pub(super) fn take_over(
     changed.into_iter().map(|seq| Ok(load_seq(tx, seq)?.task)).collect()
 }
 
+/// The owners of running tasks of the queue that do not live.
+pub(super) fn dead_owners(
+    conn: &Connection,
+    project: &ProjectKey,
+    is_alive: &dyn Fn(InstanceId) -> bool,
+) -> Result<Vec<InstanceId>, StoreError> {
+    let mut statement = conn.prepare_cached(QUEUED_OWNERS)?;
+    let mut rows = statement.query([project.as_str()])?;
+    let mut dead = Vec::new();
+    while let Some(row) = rows.next()? {
+        let home = home(&row.get::<_, String>(0)?)?;
+        if !is_alive(home) {
+            dead.push(home);
+        }
+    }
+    Ok(dead)
+}
+
+pub(super) fn requeue(
+    tx: &Transaction<'_>,
+    project: &ProjectKey,
+    dead: &[InstanceId],
+    now: Timestamp,
+) -> Result<Vec<Task>, StoreError> {
+    let mut changed = BTreeSet::new();
+    for home in dead {
+        let left: Vec<i64> = {
+            let mut statement = tx.prepare_cached(QUEUED_OF)?;
+            let rows = statement.query_map((project.as_str(), home.to_string()), |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for seq in left {
+            adopt(tx, seq, InstanceId::QUEUE, now, &mut changed)?;
+        }
+    }
+    changed.into_iter().map(|seq| Ok(load_seq(tx, seq)?.task)).collect()
+}
+
+fn home(text: &str) -> Result<InstanceId, StoreError> {
+    text.parse().map_err(|error| StoreError::CorruptTask {
+        task: format!("of home {text}"),
+        reason: format!("its home: {error}"),
+    })
+}
+
 fn adopt(
     conn: &Connection,
     seq: i64,
@@ -112,7 +157,7 @@ fn adopt(
             changed.insert(load(conn, cascaded.task.id)?.seq);
         }
     }
-    if !stored.task.state.is_terminal() {
+    if !stored.task.state.is_terminal() && !stored.task.is_queued() {
         apply(conn, &stored, Guard::Anyone, &Change::Adopt { home: me }, now)?;
         changed.insert(seq);
     }

@@ -4,6 +4,8 @@
 //! ends, is cancelled, takes too long, or its caller is dropped, all of the group ends: asked first, killed after
 //! [`GRACE`]. Only what moves itself into another group (a daemon) is out of reach.
 
+mod birth;
+mod held;
 mod kept;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use birth::birth;
+pub use held::{Adopted, Behind, Held, become_program, leave_terminal};
 pub use kept::Kept;
 
 #[cfg(unix)]
@@ -106,6 +110,11 @@ pub struct Split {
     pub stdout: Kept,
     /// What it wrote to stderr.
     pub stderr: Kept,
+}
+
+/// Asks a child to end; where the system knows no such thing, it is killed.
+pub fn ask_to_end(child: &mut tokio::process::Child) {
+    platform::ask_to_end(child);
 }
 
 /// Runs a program to its end.

@@ -16,9 +16,9 @@ use std::{
 
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, kill_process_group, test_kill_process_group},
+    process::{Pid, Signal, kill_process, kill_process_group, setsid, test_kill_process_group},
 };
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// A program and what it starts. Dropping it kills all of them, unless they are known to be gone.
 #[derive(Debug)]
@@ -33,8 +33,18 @@ impl Group {
         command.process_group(0);
         let mut command = Command::from(command);
         let leader = command.kill_on_drop(true).spawn()?;
-        let id = leader.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let id = leader.id().and_then(pid);
         Ok(Self { leader, id })
+    }
+
+    /// The leader's number, which is the group's.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.leader.id()
+    }
+
+    /// The writing end of its input, if that is a pipe.
+    pub(super) fn input(&mut self) -> Option<ChildStdin> {
+        self.leader.stdin.take()
     }
 
     /// Waits for the program itself. May be called again, and dropped while it waits.
@@ -73,6 +83,40 @@ impl Drop for Group {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether a group has members.
+pub(super) fn group_exists(group: u32) -> bool {
+    pid(group).is_some_and(|id| !matches!(test_kill_process_group(id), Err(Errno::SRCH | Errno::PERM)))
+}
+
+/// Asks a group to end, or kills it. It may have ended since it was looked at.
+pub(super) fn end_group(group: u32, kill: bool) {
+    if let Some(id) = pid(group) {
+        let _ = kill_process_group(id, if kill { Signal::KILL } else { Signal::TERM });
+    }
+}
+
+fn pid(number: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(number).ok()?)
+}
+
+/// Asks a child to end. It may have ended.
+pub(super) fn ask_to_end(child: &mut Child) {
+    if let Some(id) = child.id().and_then(pid) {
+        let _ = kill_process(id, Signal::TERM);
+    }
+}
+
+/// Becomes another program: the process stays the same.
+pub(super) fn become_program(mut command: std::process::Command) -> io::Error {
+    command.exec()
+}
+
+/// Leaves the terminal and the group that this process was started in, so that what is sent to them does not end it.
+pub(super) fn leave_terminal() {
+    // Whoever leads a group already stays in its session: it has no terminal to lose.
+    let _ = setsid();
 }
 
 /// The reading end of a pipe, for the runtime.

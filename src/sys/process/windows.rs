@@ -8,7 +8,8 @@ use std::{
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, JobObject, KillOnDrop};
-use tokio::process::{ChildStdout, Command};
+use sysinfo::{Pid, ProcessesToUpdate, System};
+use tokio::process::{ChildStdin, ChildStdout, Command};
 
 /// A program and what it starts. Dropping it closes the job, which kills all of them.
 #[derive(Debug)]
@@ -21,6 +22,16 @@ impl Group {
     pub(super) fn start(command: std::process::Command) -> io::Result<Self> {
         let job = CommandWrap::from(Command::from(command)).wrap(KillOnDrop).wrap(JobObject).spawn()?;
         Ok(Self { job, killed: false })
+    }
+
+    /// The number of the program.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.job.id()
+    }
+
+    /// The writing end of its input, if that is a pipe.
+    pub(super) fn input(&mut self) -> Option<ChildStdin> {
+        self.job.stdin().take()
     }
 
     /// Waits for the program itself. May be called again, and dropped while it waits.
@@ -47,6 +58,39 @@ impl Group {
         }
     }
 }
+
+/// Whether the program of a job runs: all of the job ends with its supervisor, so that nothing else is left.
+pub(super) fn group_exists(group: u32) -> bool {
+    with_process(group, |_| ()).is_some()
+}
+
+/// Ends what is left of a job.
+pub(super) fn end_group(group: u32, _kill: bool) {
+    with_process(group, |process| process.kill());
+}
+
+fn with_process<R>(number: u32, with: impl FnOnce(&sysinfo::Process) -> R) -> Option<R> {
+    let (mut system, id) = (System::new(), Pid::from_u32(number));
+    system.refresh_processes(ProcessesToUpdate::Some(&[id]), true);
+    system.process(id).map(with)
+}
+
+/// Ends a child.
+pub(super) fn ask_to_end(child: &mut tokio::process::Child) {
+    // It may have ended.
+    let _ = child.start_kill();
+}
+
+/// Runs another program in this one's place: it has its input and output, and its exit code becomes this one's.
+pub(super) fn become_program(mut command: std::process::Command) -> io::Error {
+    match command.status() {
+        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
+        Err(error) => error,
+    }
+}
+
+/// A process of its own group has been asked for at its start: there is nothing to leave.
+pub(super) fn leave_terminal() {}
 
 /// The reading end of a pipe, for the runtime.
 pub(super) fn reader(pipe: PipeReader) -> io::Result<ChildStdout> {

@@ -2,7 +2,7 @@
 
 use super::store;
 use crate::{
-    store::{Filter, Report, Store, StoreError, Via, Wanted, fixture::*},
+    store::{Filter, Listing, Report, Store, StoreError, Via, Wanted, fixture::*},
     task::{
         CancelReason, Change, ErrorClass, Failure, FailureKind, Guard, MissionId, Outcome, Parent, Priority, Refusal,
         ResumePolicy, Retry, StateName, Task, TaskState, Timestamp, Usage,
@@ -61,7 +61,7 @@ fn what_was_launched_comes_back_as_it_was_in_order() {
     assert_eq!(journal.len(), 3);
     assert!(journal.iter().all(|row| row.change == "launch" && row.from.is_none() && row.rev.0 == 0));
     assert_eq!(store.journal(&project(), journal[1].seq, 10).unwrap(), journal[2..]);
-    assert_eq!(store.counts(&project()).unwrap(), [(StateName::Pending, 3)]);
+    assert_eq!(store.totals(&project()).unwrap().states, [3, 0, 0, 0, 0, 0]);
     assert!(store.tasks(&crate::task::ProjectKey::new("/other"), &Filter::default()).unwrap().is_empty());
 }
 

@@ -5,7 +5,7 @@ use crate::{
     store::{
         Filter,
         fixture::{id, instance, project},
-        sqlite::{launch, missions, prompts, queue, read, reports, row, spending, take_over, todo, write},
+        sqlite::{launch, listing, missions, prompts, queue, read, reports, row, spending, take_over, todo, write},
     },
     task::StateName,
 };
@@ -15,6 +15,7 @@ fn every_query_searches_by_an_index() {
     let (_dir, store) = store();
     let mut queries: Vec<(String, bool)> = [
         &launch::SQL[..],
+        &listing::SQL,
         &missions::SQL,
         &prompts::SQL,
         &queue::SQL,

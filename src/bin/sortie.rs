@@ -1,0 +1,7 @@
+//! `sortie`: the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sortie::cli::main(std::env::args_os())
+}
