@@ -82,6 +82,8 @@ export interface AttachSpec {
   options: string
   /** Whether the host leaves when its main session is idle. */
   headless: boolean
+  /** The command line's program, where there is one. */
+  program?: string
 }
 
 /** What becomes of a command. With neither field a model answers the command's own prompt. */

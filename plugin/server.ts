@@ -5,6 +5,7 @@
 import type { Config, Hooks, PluginInput } from "@opencode-ai/plugin";
 
 import { type Host, hostOf } from "./host.js";
+import { program } from "./program.js";
 import { EventStream } from "./stream.js";
 
 type Native = typeof import("../index.js");
@@ -124,11 +125,13 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
   const events = stream;
   let attachment: Attachment;
   try {
+    const path = program();
     const spec = {
       directory: input.directory,
       project: rootOf(input),
       options: JSON.stringify(options ?? {}),
       headless: isHeadless(),
+      ...(path === undefined ? {} : { program: path }),
     };
     attachment = await native.attach(spec, host.ask, events.listen);
   } catch (error) {

@@ -235,6 +235,7 @@ async fn live(home: &Path, url: &str, parent: &str) {
         transport: Arc::new(transport),
         options: Options { toasts: false, ..Options::default() },
         headless: false,
+        program: None,
     };
     let at = engine.attach(attach);
     at.start();

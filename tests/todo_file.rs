@@ -56,7 +56,7 @@ impl Place {
         let directory = self.root().to_str().unwrap().to_owned();
         let project = ProjectKey::new(&directory);
         let transport = self.host.transport();
-        let at = engine.attach(Attach { project, directory, transport, options, headless: false });
+        let at = engine.attach(Attach { project, directory, transport, options, headless: false, program: None });
         at.start();
         at
     }

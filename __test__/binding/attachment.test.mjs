@@ -64,7 +64,16 @@ test("the tools have names, words and schemas", () => {
   for (const { prompt, mode, permission } of Object.values(agent)) {
     assert.ok(prompt.length > 0 && ["primary", "subagent"].includes(mode) && permission.task === "deny");
   }
-  const commands = ["answer", "budget", "limits", "mission", "pause", "resume", "stop", "task", "tasks"];
+  const commands = [
+    "agent:cancel",
+    "agent:clean",
+    "agent:retry",
+    "agent:run",
+    "agent:run-parallel",
+    "agent:start",
+    "agent:status",
+    "agent:timeout",
+    "answer", "budget", "limits", "mission", "pause", "resume", "stop", "task", "tasks"];
   assert.deepEqual(Object.keys(command).sort(), commands);
   assert.deepEqual([command.task.agent, command.task.template], ["commander", "$ARGUMENTS"]);
 });

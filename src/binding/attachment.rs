@@ -38,6 +38,8 @@ pub struct AttachSpec {
     pub options: String,
     /// Whether the host leaves when its main session is idle.
     pub headless: bool,
+    /// The command line's program, where there is one.
+    pub program: Option<String>,
 }
 
 /// Who calls a tool.
@@ -86,6 +88,7 @@ pub async fn attach(spec: AttachSpec, ask: AskHost, listen: Listen) -> napi::Res
         transport: Arc::new(HostTransport::new(ask)),
         options,
         headless: spec.headless,
+        program: spec.program.map(Into::into),
     });
     Ok(SortieAttachment { held: Mutex::new(Some(held)), calls: Mutex::default() })
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -68,6 +69,8 @@ pub struct Attach {
     pub options: Options,
     /// Whether the host leaves when its main session is idle.
     pub headless: bool,
+    /// The command line's program, where there is one.
+    pub program: Option<PathBuf>,
 }
 
 /// A directory's hold on its project.
@@ -75,6 +78,8 @@ pub struct Attach {
 pub struct Attachment {
     /// The directory.
     pub directory: String,
+    /// The command line's program, where there is one.
+    pub program: Option<PathBuf>,
     pub(crate) project: Arc<Project>,
     engine: Arc<Engine>,
     /// Whether the host hands over the directory's events by this hold.
@@ -173,7 +178,7 @@ impl Engine {
 
     /// Holds a directory's project. Nothing is asked of the host before [`Attachment::start`].
     pub fn attach(self: &Arc<Self>, attach: Attach) -> Attachment {
-        let Attach { project: key, directory, transport, options, headless } = attach;
+        let Attach { project: key, directory, transport, options, headless, program } = attach;
         let client = Client::new(transport);
         let mut projects = self.held();
         let held = projects.entry(key.clone()).or_insert_with(|| Held {
@@ -184,7 +189,8 @@ impl Engine {
             held.project.reach(client, &directory);
         }
         held.holders += 1;
-        Attachment { directory, project: Arc::clone(&held.project), engine: Arc::clone(self), hears: Arc::default() }
+        let (project, engine) = (Arc::clone(&held.project), Arc::clone(self));
+        Attachment { directory, program, project, engine, hears: Arc::default() }
     }
 
     /// Hands on what the host told of its sessions, in its order.
@@ -235,6 +241,12 @@ impl Engine {
 }
 
 impl Attachment {
+    /// Sortie's home.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.project.core.home.root()
+    }
+
     /// From now on the host hands over the directory's events by [`Self::hear`]: sooner than any stream has them.
     pub fn hear_directly(&self) {
         if !self.hears.swap(true, Ordering::SeqCst) {

@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     fault::Fault,
     store::{Filter, Home, InstanceLock, Lane, Store, StoreError, Watcher, instance},
+    sys::process::apart,
     task::{InstanceId, ProjectKey, StateName, Task, TaskId, Timestamp},
 };
 
@@ -249,23 +250,29 @@ impl<S: Store> Worker<'_, S> {
         Ok(open.iter().any(|task| {
             let is_meant = self.plan.only.as_ref().is_none_or(|only| only.contains(&task.id));
             let is_new = !self.run.contains(&task.id);
-            let waits = task.state.name() == StateName::Pending && !stuck.contains(&task.id);
-            let rests = task.state.not_before().is_some();
-            is_meant && task.is_queued() && waits && (!is_new || !is_full) && (is_due || !rests)
+            // What runs elsewhere may come back, were it that whoever runs it dies just now.
+            let waits = match task.state.name() {
+                StateName::Running => true,
+                StateName::Pending => !stuck.contains(&task.id) && (is_due || task.state.not_before().is_none()),
+                _ => false,
+            };
+            is_meant && task.is_queued() && waits && (!is_new || !is_full)
         }))
     }
 
     fn spawn(&mut self, task: Task, tell: &mut dyn FnMut(News)) {
         let [program, arguments @ ..] = self.plan.supervisor.as_slice() else { return };
         let id = task.id;
-        let mut command = Command::new(program);
+        let mut command = std::process::Command::new(program);
         command.args(arguments).arg(id.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // What ends us by the terminal leaves it to its work; whom we end, we tell.
+        apart(&mut command);
         let stop = CancellationToken::new();
         if !self.run.contains(&id) {
             self.run.push(id);
         }
-        match command.spawn() {
+        match Command::from(command).spawn() {
             Ok(child) => {
                 tell(News::Started(task.clone()));
                 self.running.spawn(over(id, child, stop.clone()));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{answer, table};
+use super::{agent_command::agent_command, answer, table};
 use crate::{
     agent::{self, Role},
     engine::{handoff, service::Attachment},
@@ -25,7 +25,7 @@ pub struct CommandSpec {
 }
 
 /// Every command.
-pub const COMMANDS: [CommandSpec; 9] = [
+pub const COMMANDS: [CommandSpec; 17] = [
     CommandSpec {
         name: "task",
         description: "Make a mission of a request: plan, parallel work, review, report",
@@ -40,6 +40,14 @@ pub const COMMANDS: [CommandSpec; 9] = [
     shown("budget", "Show what was used, or set a budget: <day|project|mission|task|id> <what> <number|off|default>"),
     shown("limits", "Show or change how many tasks may run, and what is known of providers"),
     shown("stop", "Stop the mission and every task of this session"),
+    shown("agent:start", "Put a task into the queue: <agent> <prompt> [--timeout 5m] [--priority high] [--auto-retry]"),
+    shown("agent:run", "Run the next task of the queue, in the background"),
+    shown("agent:run-parallel", "Work the queue in the background: [how many at once]"),
+    shown("agent:status", "Show the queue and what runs, or one task: [id]"),
+    shown("agent:retry", "Do a failed task again: <id> [--auto] [--max-retries N]"),
+    shown("agent:cancel", "Stop a task of the queue: <id>"),
+    shown("agent:clean", "Clear ended tasks away: completed | failed | cancelled | all | <id>"),
+    shown("agent:timeout", "The time of tasks: list | extend <id> <time> | <id>"),
 ];
 
 /// What the plugin adds to the host's configuration: the agents and the commands. What the user configures of them
@@ -100,7 +108,9 @@ pub async fn command(
         "budget" => to.budget(&session, arguments).await,
         "limits" => to.limits(arguments).await,
         "stop" => to.stop_mission(&session).await,
-        _ => Err(Fault::new(Code::UnknownTool, format!("there is no command `{}`", handoff::cut(name, 100)))),
+        _ => agent_command(to, name, directory, arguments).await.unwrap_or_else(|| {
+            Err(Fault::new(Code::UnknownTool, format!("there is no command `{}`", handoff::cut(name, 100))))
+        }),
     };
     // A fault is for the person who typed the command: it is shown like an answer.
     let text = shown.unwrap_or_else(|fault| fault.to_string());

@@ -2,6 +2,7 @@
 //!
 //! A new tool is an argument struct in [`args`], a line in [`list`], and an arm in [`call`].
 
+mod agent_command;
 mod answer;
 pub mod args;
 mod call;

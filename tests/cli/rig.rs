@@ -1,6 +1,7 @@
 //! A project with agents, and the real binary in it.
 
 use std::{
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -201,7 +202,7 @@ pub fn transcript(rig: &Rig, script: &str) -> String {
     let mut text = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(title) = line.strip_prefix('#') {
-            text.push_str(&format!("#{title}\n"));
+            let _ = writeln!(text, "#{title}");
             continue;
         }
         let words: Vec<String> = words(line);
@@ -218,11 +219,11 @@ pub fn transcript(rig: &Rig, script: &str) -> String {
             "idle" => rig.until_idle(),
             _ => {
                 let did = rig.sortie(&words);
-                text.push_str(&format!("$ sortie {line}\n{}", rig.steady(&did.out)));
+                let _ = write!(text, "$ sortie {line}\n{}", rig.steady(&did.out));
                 for line in rig.steady(&did.err).lines() {
-                    text.push_str(&format!("! {line}\n"));
+                    let _ = writeln!(text, "! {line}");
                 }
-                text.push_str(&format!("-> {}\n\n", did.code));
+                let _ = write!(text, "-> {}\n\n", did.code);
             }
         }
     }

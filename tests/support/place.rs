@@ -101,6 +101,7 @@ impl Place {
             transport,
             options,
             headless: false,
+            program: None,
         });
         at.hear_directly();
         let (mut events, listener) = (host.subscribe(), Arc::downgrade(&engine));

@@ -20,6 +20,7 @@ use crate::{
     fault::{Code, Fault},
     queue::dispatch::{self, News, Plan, Queue, Worked},
     store::{Listing, SqliteStore},
+    sys::process::apart,
     task::{StateName, Task, TaskState},
 };
 
@@ -91,7 +92,8 @@ fn detach(context: &Context, args: &RunArgs) -> Done {
     if let Some(limit) = args.limit {
         command.arg("--limit").arg(limit.to_string());
     }
-    command.env("SORTIE_DETACHED", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    apart(&mut command);
     let child = command.spawn().map_err(|error| Fault::new(Code::NotRun, format!("the worker: {error}")))?;
     context.out.say(format!("a worker works the queue (process {})", child.id()));
     context.out.hint("next: sortie status --watch");

@@ -22,7 +22,6 @@ const NOT_THERE: u8 = 127;
 
 /// Supervises the task whose project and id were given.
 pub fn main(arguments: &[OsString]) -> u8 {
-    process::leave_terminal();
     let [project, task] = arguments else { return exit::USAGE };
     match run(Path::new(project), &task.to_string_lossy()) {
         Ok(code) => code,

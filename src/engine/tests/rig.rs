@@ -127,8 +127,14 @@ impl Rig {
         // How full this machine is must not matter.
         let options = Options { memory: MemoryMarks { low: 100, stop: 100 }, ..options };
         let project = ProjectKey::new(DIR);
-        let at =
-            engine.attach(Attach { project, directory: DIR.to_owned(), transport, options, headless: self.headless });
+        let at = engine.attach(Attach {
+            project,
+            directory: DIR.to_owned(),
+            transport,
+            options,
+            headless: self.headless,
+            program: None,
+        });
         at.start();
         Life { at, engine, feed, _still: still }
     }

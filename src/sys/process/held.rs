@@ -173,7 +173,7 @@ pub fn become_program(argv: &[OsString]) -> io::Result<()> {
     Err(platform::become_program(command))
 }
 
-/// Leaves the terminal that this process was started in: what ends that does not end it.
-pub fn leave_terminal() {
-    platform::leave_terminal();
+/// Has a command start apart from this process's terminal and group: the end of these does not end it.
+pub fn apart(command: &mut std::process::Command) {
+    platform::apart(command);
 }

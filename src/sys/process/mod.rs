@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use birth::birth;
-pub use held::{Adopted, Behind, Held, become_program, leave_terminal};
+pub use held::{Adopted, Behind, Held, apart, become_program};
 pub use kept::Kept;
 
 #[cfg(unix)]

@@ -16,7 +16,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, kill_process, kill_process_group, setsid, test_kill_process_group},
+    process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group},
 };
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -113,10 +113,9 @@ pub(super) fn become_program(mut command: std::process::Command) -> io::Error {
     command.exec()
 }
 
-/// Leaves the terminal and the group that this process was started in, so that what is sent to them does not end it.
-pub(super) fn leave_terminal() {
-    // Whoever leads a group already stays in its session: it has no terminal to lose.
-    let _ = setsid();
+/// Starts a program in a group of its own: what a terminal sends to ours does not reach it.
+pub(super) fn apart(command: &mut std::process::Command) {
+    command.process_group(0);
 }
 
 /// The reading end of a pipe, for the runtime.

@@ -89,8 +89,13 @@ pub(super) fn become_program(mut command: std::process::Command) -> io::Error {
     }
 }
 
-/// A process of its own group has been asked for at its start: there is nothing to leave.
-pub(super) fn leave_terminal() {}
+/// Starts a program without our console and apart from its groups.
+pub(super) fn apart(command: &mut std::process::Command) {
+    use std::os::windows::process::CommandExt;
+    /// `CREATE_NEW_PROCESS_GROUP` and `DETACHED_PROCESS` of `winbase.h`.
+    const APART: u32 = 0x0000_0200 | 0x0000_0008;
+    command.creation_flags(APART);
+}
 
 /// The reading end of a pipe, for the runtime.
 pub(super) fn reader(pipe: PipeReader) -> io::Result<ChildStdout> {
