@@ -80,6 +80,12 @@ impl Home {
         self.root.join("processes")
     }
 
+    /// The notes of programs that run in the background; made with the first.
+    #[must_use]
+    pub fn commands(&self) -> PathBuf {
+        self.root.join("commands")
+    }
+
     /// Log files.
     #[must_use]
     pub fn log(&self) -> PathBuf {

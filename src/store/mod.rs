@@ -22,6 +22,7 @@ mod queue;
 mod report;
 mod spending;
 pub mod sqlite;
+pub mod strays;
 mod todo;
 pub mod turn;
 pub mod watch;

@@ -7,6 +7,8 @@
 mod birth;
 mod held;
 mod kept;
+mod leader;
+mod live;
 #[cfg(test)]
 mod tests;
 #[cfg(unix)]
@@ -32,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 pub use birth::birth;
 pub use held::{Adopted, Behind, Held, apart, become_program};
 pub use kept::Kept;
+pub use leader::{Leader, end_stray};
+pub use live::Live;
 
 #[cfg(unix)]
 use unix as platform;
@@ -154,45 +158,54 @@ async fn drive(command: Command, unwanted: CancellationToken, split: bool) -> (S
     }
     let (mut group, out, err) = match start(&command, split) {
         Ok(started) => started,
-        Err(why) => {
-            let program = command.argv.first().map_or("", String::as_str);
-            let why = format!("`{program}` in {}: {why}", command.dir.display());
-            return (Status::NotStarted(Fault::new(Code::CheckNotStarted, why)), stdout, stderr);
-        }
+        Err(why) => return (Status::NotStarted(not_started(&command, &why)), stdout, stderr),
     };
-    let deadline = Instant::now() + command.timeout;
-    let status = {
-        let mut reading = pin!(async {
-            tokio::join!(read(out, &mut stdout), async {
-                if let Some(err) = err {
-                    read(err, &mut stderr).await;
-                }
-            });
+    let over = sleep_until(Instant::now() + command.timeout);
+    let reading = async {
+        tokio::join!(read(out, |bytes| stdout.push(bytes)), async {
+            if let Some(err) = err {
+                read(err, |bytes| stderr.push(bytes)).await;
+            }
         });
-        let mut read_all = false;
-        let ended = loop {
-            tokio::select! {
-                ended = group.leader() => break Some(status_of(&ended)),
-                () = &mut reading, if !read_all => read_all = true,
-                () = unwanted.cancelled() => break None,
-                () = sleep_until(deadline) => break Some(Status::TimedOut),
-            }
-        };
-        let status = ended.unwrap_or(Status::Cancelled);
-        // Reads on meanwhile: a process that is asked to end may have much to say, and a full pipe would hold it.
-        let mut ending = pin!(end(&mut group));
-        loop {
-            tokio::select! {
-                () = &mut ending => break,
-                () = &mut reading, if !read_all => read_all = true,
-            }
-        }
-        if !read_all {
-            let _ = timeout(LAST_WORDS, reading).await;
-        }
-        status
     };
+    let status = attend(&mut group, reading, over, &unwanted).await;
     (status, stdout, stderr)
+}
+
+/// Follows a program to its end: by itself, because its time is over, or because it is not wanted any more.
+async fn attend(
+    group: &mut platform::Group,
+    reading: impl Future,
+    over: impl Future<Output = ()>,
+    unwanted: &CancellationToken,
+) -> Status {
+    let (mut reading, mut over) = (pin!(reading), pin!(over));
+    let mut read_all = false;
+    let ended = loop {
+        tokio::select! {
+            ended = group.leader() => break Some(status_of(&ended)),
+            _ = &mut reading, if !read_all => read_all = true,
+            () = unwanted.cancelled() => break None,
+            () = &mut over => break Some(Status::TimedOut),
+        }
+    };
+    // Reads on meanwhile: a process that is asked to end may have much to say, and a full pipe would hold it.
+    let mut ending = pin!(end(group));
+    loop {
+        tokio::select! {
+            () = &mut ending => break,
+            _ = &mut reading, if !read_all => read_all = true,
+        }
+    }
+    if !read_all {
+        let _ = timeout(LAST_WORDS, reading).await;
+    }
+    ended.unwrap_or(Status::Cancelled)
+}
+
+fn not_started(command: &Command, why: &io::Error) -> Fault {
+    let program = command.argv.first().map_or("", String::as_str);
+    Fault::new(Code::CheckNotStarted, format!("`{program}` in {}: {why}", command.dir.display()))
 }
 
 /// Starts the program; its stdout comes with its stderr unless they are to be apart.
@@ -230,10 +243,10 @@ pub fn path(printed: Vec<u8>) -> PathBuf {
     platform::path(printed)
 }
 
-async fn read(mut from: impl AsyncRead + Unpin, into: &mut Kept) {
+async fn read(mut from: impl AsyncRead + Unpin, mut into: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        into.push(&buffer[..length]);
+        into(&buffer[..length]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, PipeReader},
+    io::{self, PipeReader, PipeWriter, Write},
     os::{
         fd::OwnedFd,
         unix::{
@@ -11,14 +11,18 @@ use std::{
         },
     },
     path::PathBuf,
-    process::ExitStatus,
+    process::{ExitStatus, Stdio},
+    thread,
+    time::Instant,
 };
 
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group},
+    process::{Pid, Signal, getpgid, kill_process, kill_process_group, test_kill_process_group},
 };
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use super::{GRACE, LOOK};
 
 /// A program and what it starts. Dropping it kills all of them, unless they are known to be gone.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ impl Group {
         Ok(Self { leader, id })
     }
 
-    /// The leader's number, which is the group's.
+    /// The program's number, unless it has ended.
     pub(super) fn pid(&self) -> Option<u32> {
         self.leader.id()
     }
@@ -118,6 +122,52 @@ pub(super) fn apart(command: &mut std::process::Command) {
     command.process_group(0);
 }
 
+/// What [`Guard`]'s program does: once nobody holds the other end of its input and no word has come, it ends the group.
+/// Asked first, as by [`super::end`]. A constant: no command and no name is a part of it.
+const WATCH: &str = "read -r _ && exit 0; kill -TERM -$1 || exit 0; n=0; \
+     while [ $n -lt 20 ] && kill -0 -$1; do n=$((n+1)); sleep 0.1 || sleep 1; done; kill -KILL -$1";
+
+/// Ends a group as soon as this process is gone, however it went: a small program that waits for the end of a pipe
+/// which the kernel closes with this process.
+#[derive(Debug)]
+pub(super) struct Guard {
+    watch: Child,
+    alive: PipeWriter,
+}
+
+impl Guard {
+    /// Watches over a group from now on.
+    pub(super) fn over(group: u32) -> io::Result<Self> {
+        let (input, alive) = io::pipe()?;
+        let mut watch = std::process::Command::new("/bin/sh");
+        // In a group of its own, so that what ends this process by its group does not end it first.
+        watch.args(["-c", WATCH, "sortie-guard", &group.to_string()]).process_group(0).current_dir("/");
+        watch.env_clear().env("PATH", "/usr/bin:/bin").stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self { watch: Command::from(watch).spawn()?, alive })
+    }
+
+    /// The group is gone: nothing is to be watched any more.
+    pub(super) async fn release(mut self) {
+        let _ = self.alive.write_all(b"\n");
+        drop(self.alive);
+        let _ = self.watch.wait().await;
+    }
+}
+
+/// Ends the group that a stray leads, if it still does; returns when it is gone, or nothing that could be ended.
+pub(super) fn end_led_group(leader: u32) {
+    let Some(id) = pid(leader).filter(|id| getpgid(Some(*id)) == Ok(*id)) else { return };
+    let _ = kill_process_group(id, Signal::TERM);
+    let deadline = Instant::now() + GRACE;
+    while Instant::now() < deadline {
+        if matches!(test_kill_process_group(id), Err(Errno::SRCH | Errno::PERM)) {
+            return;
+        }
+        thread::sleep(LOOK);
+    }
+    let _ = kill_process_group(id, Signal::KILL);
+}
+
 /// The reading end of a pipe, for the runtime.
 pub(super) fn reader(pipe: PipeReader) -> io::Result<ChildStdout> {
     ChildStdout::from_std(OwnedFd::from(pipe).into())
@@ -131,4 +181,43 @@ pub(super) fn signal(status: ExitStatus) -> i32 {
 /// Any bytes are a path.
 pub(super) fn path(printed: Vec<u8>) -> PathBuf {
     OsString::from_vec(printed).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    use super::*;
+
+    /// Deaf to being asked, with a child; says so when it is ready.
+    const STUBBORN: &str = "trap '' TERM; sleep 600 & echo ready; while :; do wait; sleep 600; done";
+
+    async fn group() -> (Group, BufReader<ChildStdout>) {
+        let (out, writer) = io::pipe().unwrap();
+        let mut start = std::process::Command::new("sh");
+        start.args(["-c", STUBBORN]).stdin(Stdio::null()).stdout(writer);
+        let group = Group::start(start).unwrap();
+        let mut out = BufReader::new(reader(out).unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).await.unwrap();
+        assert_eq!(line, "ready\n");
+        (group, out)
+    }
+
+    #[tokio::test]
+    async fn a_guard_ends_a_group_when_the_pipe_closes_and_leaves_it_when_it_is_released() {
+        let (mut first, _out) = group().await;
+        let (mut second, _out) = group().await;
+        let guard = Guard::over(second.pid().unwrap()).unwrap();
+        guard.release().await;
+        let Guard { mut watch, alive } = Guard::over(first.pid().unwrap()).unwrap();
+        // As the kernel does when this process is gone.
+        drop(alive);
+        let ended = first.leader().await.unwrap();
+        assert_eq!(signal(ended), 9);
+        watch.wait().await.unwrap();
+        assert!(!second.is_empty());
+        second.kill();
+        second.leader().await.unwrap();
+    }
 }

@@ -24,7 +24,7 @@ impl Group {
         Ok(Self { job, killed: false })
     }
 
-    /// The number of the program.
+    /// The program's number, unless it has ended.
     pub(super) fn pid(&self) -> Option<u32> {
         self.job.id()
     }
@@ -96,6 +96,24 @@ pub(super) fn apart(command: &mut std::process::Command) {
     const APART: u32 = 0x0000_0200 | 0x0000_0008;
     command.creation_flags(APART);
 }
+/// Nothing to do here: the system closes a job with the last process that holds it, and the job was made to end then.
+#[derive(Debug)]
+pub(super) struct Guard;
+
+impl Guard {
+    /// Watches over a job from now on.
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+    pub(super) fn over(_group: u32) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// The job is gone.
+    #[expect(clippy::unused_async, reason = "elsewhere it waits")]
+    pub(super) async fn release(self) {}
+}
+
+/// Nothing to do here: no job outlives the process that made it.
+pub(super) fn end_led_group(_leader: u32) {}
 
 /// The reading end of a pipe, for the runtime.
 pub(super) fn reader(pipe: PipeReader) -> io::Result<ChildStdout> {
