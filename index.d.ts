@@ -19,6 +19,13 @@ export declare class SortieAttachment {
    */
   start(): Promise<void>
   /**
+   * What a tool call needs the user's permission for, in order: to be asked before the call.
+   *
+   * # Errors
+   * When it was detached.
+   */
+  asks(tool: string, arguments: string, directory: string): Array<PermissionAsk>
+  /**
    * Answers a tool call. `id` names the call for `abort`.
    *
    * # Errors
@@ -136,6 +143,18 @@ export declare function nativeBytes(): number
 
 /** Panics, to prove that the host lives on. */
 export declare function panicForTests(): void
+
+/** A permission that a tool call needs, by the host's rules. */
+export interface PermissionAsk {
+  /** Which one. */
+  permission: string
+  /** For what. */
+  patterns: Array<string>
+  /** What is allowed as well when the user says "always". */
+  always: Array<string>
+  /** What people are shown beside it. */
+  metadata: Record<string, string>
+}
 
 /** Reads a TODO.md and prints it again: the same text. For benchmarks of the parser. */
 export declare function reprintTodo(text: string): string

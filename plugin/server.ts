@@ -179,9 +179,10 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
           description: tool.description,
           args: {},
           execute: async (args: unknown, context) => {
-            // Denies or asks as the session's rules say, by the tool's name: the host checks a plugin's tool only so. A
-            // refusal throws, and nothing was done.
-            await context.ask({ permission: tool.name, patterns: ["*"], always: ["*"], metadata: {} });
+            const words = JSON.stringify(args ?? {}, honest);
+            // Denies or asks as the session's rules say: the host checks a plugin's tool only so. A refusal throws, and
+            // nothing was done.
+            for (const ask of attachment.asks(tool.name, words, context.directory)) await context.ask(ask);
             const id = ++calls;
             const abort = () => attachment.abort(id);
             const {
@@ -193,7 +194,7 @@ async function server(input: PluginInput, options?: Record<string, unknown>): Pr
               callID?: string;
             };
             const caller = { session, message, directory, ...(call === undefined ? {} : { call }) };
-            const answer = attachment.call(id, tool.name, JSON.stringify(args ?? {}, honest), caller);
+            const answer = attachment.call(id, tool.name, words, caller);
             context.abort.addEventListener("abort", abort);
             if (context.abort.aborted) abort();
             try {

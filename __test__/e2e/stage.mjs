@@ -25,9 +25,19 @@ import { until } from "../../testkit/wait.mjs";
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
 
 /** The names of our tools. */
-export const TOOLS = ["launch", "status", "wait", "result", "send", "cancel", "retry", "extend", "todo"].map(
-  (name) => `sortie_${name}`,
-);
+export const TOOLS = [
+  "launch",
+  "status",
+  "wait",
+  "result",
+  "send",
+  "cancel",
+  "retry",
+  "extend",
+  "command_start",
+  "command",
+  "todo",
+].map((name) => `sortie_${name}`);
 
 /** How long anything may take on a slow machine under load, ms. */
 export const PATIENCE = 60_000;

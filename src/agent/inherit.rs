@@ -27,14 +27,28 @@ pub fn model(asked: Option<&ModelChoice>, agent: Option<&Agent>, caller: Inherit
     }
 }
 
-/// Which of our tools a task may use.
+/// Our tools that not every task may use. Each is denied by its name, because a rule that allowed the others again would
+/// stand over what the user has decided of them.
+pub const RESERVED: [&str; 9] = [
+    "sortie_launch",
+    "sortie_status",
+    "sortie_wait",
+    "sortie_result",
+    "sortie_send",
+    "sortie_cancel",
+    "sortie_retry",
+    "sortie_extend",
+    "sortie_todo",
+];
+
+/// Which of our tools a task may use. What a background command may do, the rules for `bash` decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OurTools {
     /// All: it may launch tasks of its own.
     All,
-    /// The one that writes a plan.
+    /// The one that writes a plan, and nothing else of ours.
     Todo,
-    /// None.
+    /// Those for background commands only.
     None,
 }
 
@@ -61,11 +75,12 @@ pub fn child_rules(caller_session: &[Rule], caller_agent: &[Rule], tools: OurToo
         action: action.to_owned(),
     };
     if tools != OurTools::All {
-        rules.push(rule("sortie_*", "deny"));
+        let kept = |name: &str| tools == OurTools::Todo && name == "sortie_todo";
+        rules.extend(RESERVED.iter().filter(|name| !kept(name)).map(|name| rule(name, "deny")));
     }
     // The last rule that fits decides.
     if tools == OurTools::Todo {
-        rules.push(rule("sortie_todo", "allow"));
+        rules.extend([rule("sortie_command*", "deny"), rule("sortie_todo", "allow")]);
     }
     rules
 }
@@ -94,8 +109,10 @@ mod tests {
             child_rules(&session, &agent, OurTools::All),
             [rule("webfetch", "*", "deny"), rule("edit", "*", "deny"), rule("external_directory", "/x", "allow")]
         );
-        assert_eq!(child_rules(&[], &[], OurTools::None), [rule("sortie_*", "*", "deny")]);
-        let planner = [rule("sortie_*", "*", "deny"), rule("sortie_todo", "*", "allow")];
+        let reserved = RESERVED.map(|name| rule(name, "*", "deny"));
+        assert_eq!(child_rules(&[], &[], OurTools::None), reserved);
+        let mut planner = reserved[..8].to_vec();
+        planner.extend([rule("sortie_command*", "*", "deny"), rule("sortie_todo", "*", "allow")]);
         assert_eq!(child_rules(&[], &[], OurTools::Todo), planner);
     }
 

@@ -4,6 +4,6 @@ mod inherit;
 mod roles;
 mod session;
 
-pub use inherit::{Inherited, OurTools, child_rules, model};
+pub use inherit::{Inherited, OurTools, RESERVED, child_rules, model};
 pub use roles::{Action, COMMANDER, COMMANDER_PROMPT, Mode, Role, TASK_TEMPLATE, host_agents};
 pub use session::SessionExecutor;

@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::RESERVED;
+
 /// Who does a part of a mission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -86,10 +88,13 @@ impl Role {
     /// What is decided of its tools, by their names or patterns; the last that fits decides. Of others the user's own
     /// configuration decides.
     #[must_use]
-    pub const fn permissions(self) -> &'static [(&'static str, Action)] {
+    pub fn permissions(self) -> Vec<(&'static str, Action)> {
+        let reserved = || RESERVED.map(|tool| (tool, Deny)).into_iter();
         match self {
-            Self::Commander => &[("bash", Deny), ("edit", Deny), ("task", Deny), ("todowrite", Deny)],
-            Self::Planner => &[
+            Self::Commander => {
+                vec![("bash", Deny), ("edit", Deny), ("task", Deny), ("todowrite", Deny), ("sortie_command*", Deny)]
+            }
+            Self::Planner => vec![
                 ("bash", Deny),
                 ("edit", Deny),
                 ("task", Deny),
@@ -97,8 +102,8 @@ impl Role {
                 ("sortie_*", Deny),
                 ("sortie_todo", Allow),
             ],
-            Self::Worker => &[("task", Deny), ("sortie_*", Deny)],
-            Self::Reviewer => &[("edit", Deny), ("task", Deny), ("sortie_*", Deny)],
+            Self::Worker => reserved().chain([("task", Deny)]).collect(),
+            Self::Reviewer => reserved().chain([("edit", Deny), ("task", Deny)]).collect(),
         }
     }
 }
@@ -138,7 +143,8 @@ pub const TASK_TEMPLATE: &str = "$ARGUMENTS";
 #[must_use]
 pub fn host_agents() -> Value {
     let agents = Role::ALL.map(|role| {
-        let permissions = role.permissions().iter().map(|(name, action)| ((*name).to_owned(), json!(action.as_str())));
+        let permissions =
+            role.permissions().into_iter().map(|(name, action)| (name.to_owned(), json!(action.as_str())));
         let agent = json!({
             "description": role.description(),
             "mode": role.mode().as_str(),
@@ -206,6 +212,16 @@ mod tests {
         assert_eq!(decided(Role::Planner, "sortie_todo").as_deref(), Some("allow"));
         assert_eq!(decided(Role::Planner, "sortie_send").as_deref(), Some("deny"));
         assert_eq!(decided(Role::Reviewer, "edit").as_deref(), Some("deny"));
+        // Who may run programs may do so in the background, as far as the user lets them.
+        for (role, decision) in [
+            (Role::Commander, Some("deny")),
+            (Role::Planner, Some("deny")),
+            (Role::Worker, None),
+            (Role::Reviewer, None),
+        ] {
+            assert_eq!(decided(role, "sortie_command_start").as_deref(), decision, "{}", role.name());
+            assert_eq!(decided(role, "sortie_command").as_deref(), decision, "{}", role.name());
+        }
         assert_eq!(decided(Role::Reviewer, "bash"), None);
         assert_eq!((decided(Role::Worker, "edit"), decided(Role::Worker, "bash")), (None, None));
     }

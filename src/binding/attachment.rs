@@ -55,6 +55,19 @@ pub struct ToolCaller {
     pub directory: String,
 }
 
+/// A permission that a tool call needs, by the host's rules.
+#[napi(object)]
+pub struct PermissionAsk {
+    /// Which one.
+    pub permission: String,
+    /// For what.
+    pub patterns: Vec<String>,
+    /// What is allowed as well when the user says "always".
+    pub always: Vec<String>,
+    /// What people are shown beside it.
+    pub metadata: HashMap<String, String>,
+}
+
 /// What becomes of a command. With neither field a model answers the command's own prompt.
 #[napi(object)]
 pub struct CommandAnswer {
@@ -103,6 +116,24 @@ impl SortieAttachment {
     pub async fn start(&self) -> napi::Result<()> {
         self.held().map_err(thrown)?.start();
         Ok(())
+    }
+
+    /// What a tool call needs the user's permission for, in order: to be asked before the call.
+    ///
+    /// # Errors
+    /// When it was detached.
+    #[napi(catch_unwind)]
+    pub fn asks(&self, tool: String, arguments: String, directory: String) -> napi::Result<Vec<PermissionAsk>> {
+        let held = self.held().map_err(thrown)?;
+        let asks = tools::asks(&tool, &arguments, held.root(), &directory).into_iter();
+        Ok(asks
+            .map(|tools::Ask { permission, patterns, always, metadata }| PermissionAsk {
+                permission,
+                patterns,
+                always,
+                metadata: metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            })
+            .collect())
     }
 
     /// Answers a tool call. `id` names the call for `abort`.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::listening::Listening;
 use crate::{
     admission::Slots,
@@ -23,6 +25,8 @@ pub struct Core {
     pub store: StoreHandle,
     /// The slots that tasks of this process hold.
     pub slots: Slots,
+    /// One for each command that may run in the background.
+    pub commands: Arc<Semaphore>,
     /// How full the memory is.
     pub memory: MemoryGauge,
     /// The time.

@@ -3,13 +3,15 @@
 //! Loops of each project, asleep until something concerns them: [`recovery`] takes over from dead processes,
 //! [`dispatcher`] starts what may start, [`reports`] tells parents, [`poller`] asks the host about sessions that have
 //! gone silent, [`inbox`] sees to what agents ask of the user, [`missions`] drives missions, [`budgets`] counts what is
-//! used, [`todo`] keeps TODO.md and its file in step. One [`runner`] a running task. Invariants:
+//! used, [`todo`] keeps TODO.md and its file in step. One [`runner`] a running task, and [`commands`] for what agents run
+//! in the background. Invariants:
 //! - The store is written before anybody hears of a change; what is lost in memory is found again from the store.
 //! - A runner owns its task by a fence. Whoever loses the fence stops without a word.
 //! - Nothing wakes up while nothing runs.
 
 mod admission;
 mod budgets;
+pub mod commands;
 pub mod core;
 mod dispatcher;
 mod events;

@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     admission::Admission,
     budgets::Ledger,
+    commands::Commands,
     core::Core,
     inbox::Inbox,
     listening::Need,
@@ -95,6 +96,8 @@ pub struct Project {
     pub missions: Book,
     /// What agents ask of the user.
     pub inbox: Inbox,
+    /// What agents run in the background.
+    pub commands: Commands,
     /// What is used here.
     pub budgets: Ledger,
     /// Shows toasts.
@@ -158,6 +161,7 @@ impl Project {
             sessions: Sessions::default(),
             missions: Book::default(),
             inbox: Inbox::default(),
+            commands: Commands::default(),
             budgets: Ledger::default(),
             toaster,
             stop: CancellationToken::new(),
@@ -427,6 +431,11 @@ impl Project {
     /// Makes a change known to everything that waits for it, and stops what was cancelled with it.
     pub fn announce(&self, changed: &Changed) {
         let step = &changed.step;
+        for task in changed.cascaded.iter().map(|fallen| &fallen.task).chain([&step.task]) {
+            if task.state.is_terminal() {
+                self.commands.end_of(task.id);
+            }
+        }
         // A mission tells of its items, not of its tasks.
         if step.task.state.is_terminal() && step.task.spec.mission.is_none() {
             self.toaster.note(Note::ended(&step.task));

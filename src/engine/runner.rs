@@ -131,6 +131,7 @@ pub async fn supervise(project: Arc<Project>, task: Task, slot: Slot) {
         write(&project, id, guard, &change, None).await;
     }
     project.dismiss(id, &seen);
+    super::commands::after_run(&project, id).await;
     project.stir();
 }
 

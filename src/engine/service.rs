@@ -11,10 +11,11 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    budgets,
+    budgets, commands,
     core::Core,
     dispatcher, events, inbox,
     listening::{Listening, Switch},
@@ -118,11 +119,15 @@ impl Engine {
         if let Err(error) = instance::sweep(&home) {
             tracing::debug!(%error, "locks of the dead were not removed");
         }
+        let left = home.clone();
+        // It waits while programs end; nothing waits for it.
+        drop(tokio::task::spawn_blocking(move || commands::strays::sweep(&left)));
         let core = Arc::new(Core {
             instance,
             home,
             store,
             slots: Slots::default(),
+            commands: Arc::new(Semaphore::new(commands::MOST)),
             memory: MemoryGauge::default(),
             clock,
             ids,
@@ -305,6 +310,7 @@ impl Attachment {
             }
         };
         let Some(last) = last else {
+            self.project.commands.leave(&self.directory).await;
             self.project.leave(&self.directory).await;
             return ShutdownReport::default();
         };

@@ -177,6 +177,14 @@ codes! {
         "The message says how; see the log in Sortie's home.";
     CheckNotStarted, "check-not-started", "The program of a command cannot be started.",
         "Install the program or correct its name; a command is a program and its arguments, no shell reads it.";
+    BadCommand, "bad-command", "The line of a background command needs a shell, or is no list of words.",
+        "Give one program and its arguments; quote what is meant as it is, or call a shell: sh -c '…'.";
+    NoSuchCommand, "no-such-command", "No background command of that id is there for this session.",
+        "Look at sortie_command without an id for those that are; commands end with the OpenCode that started them.";
+    TooManyCommands, "too-many-commands", "As many background commands run as may at once.",
+        "End one that is not needed with sortie_command and do: kill, or wait for one.";
+    CommandEnded, "command-ended", "A background command has ended already.",
+        "Look at its output, and start it again if it is still needed.";
     TodoNoItem, "todo-no-item", "TODO.md has no item of that id.",
         "Read the items with sortie_todo and use one of their ids.";
     TodoClaimed, "todo-claimed", "The item is not pending: somebody has taken it, or it is over.",

@@ -14,6 +14,7 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
 pub enum Priority {
     /// After everything else.
     Low,

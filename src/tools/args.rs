@@ -56,7 +56,7 @@ pub struct LaunchTask {
 pub struct Status {
     /// Ids or keys; default: all of this session
     pub tasks: Option<Vec<String>>,
-    /// All of the project, not only of this session
+    /// The whole project's
     pub all: bool,
     /// Machine-readable
     pub json: bool,
@@ -65,6 +65,7 @@ pub struct Status {
 /// How many must end before a wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(description = "")]
 pub enum WaitMode {
     /// Every one.
     #[default]

@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{args, launch, table, text, todo};
+use super::{args, background, launch, table, text, todo};
 use crate::{
     engine::{
         handoff,
@@ -38,6 +38,8 @@ pub async fn call(
         "sortie_cancel" => cancel(to, caller, read(arguments)?).await,
         "sortie_retry" => retry(to, caller, read(arguments)?).await,
         "sortie_extend" => extend(to, caller, read(arguments)?).await,
+        "sortie_command_start" => background::start(to, caller, &read(arguments)?).await,
+        "sortie_command" => background::command(to, caller, &read(arguments)?, abort).await,
         "sortie_todo" => todo::call(to, caller, read(arguments)?).await,
         _ => Err(Fault::new(Code::UnknownTool, format!("there is no tool `{}`", handoff::cut(tool, 100)))),
     }

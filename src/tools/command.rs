@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{agent_command::agent_command, answer, table};
+use super::{agent_command::agent_command, answer, background, table};
 use crate::{
     agent::{self, Role},
     engine::{handoff, service::Attachment},
@@ -135,10 +135,15 @@ async fn resume(to: &Attachment, session: &SessionId, name: &str) -> Result<Stri
 async fn tasks(to: &Attachment) -> Result<String, Fault> {
     const NEWEST: u32 = 50;
     let seen = to.look(Filter { newest: Some(NEWEST), ..Filter::default() }).await?;
+    let running = background::running(to);
     if seen.is_empty() {
-        return Ok("No tasks in this project yet.".to_owned());
+        return Ok(format!("No tasks in this project yet.\n{running}").trim_end().to_owned());
     }
     let mut text = table::table(to, &seen);
+    if !running.is_empty() {
+        text.push('\n');
+        text.push_str(&running);
+    }
     let prompts = answer::prompts(to).await?;
     if !prompts.is_empty() {
         text.push('\n');

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
 
-use super::{args, todo_args};
+use super::{args, background_args, todo_args};
 
 /// A tool's name, purpose and arguments.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,14 @@ pub fn list() -> Vec<ToolSpec> {
              on.",
         ),
         tool::<args::Extend>("sortie_extend", "Give an open task so many seconds more, also while it runs."),
+        tool::<background_args::Start>(
+            "sortie_command_start",
+            "Run a program in the background, such as a dev server, until this task ends.",
+        ),
+        tool::<background_args::Command>(
+            "sortie_command",
+            "State and new output of a background command, or a list. wait: for its end or a text. limit: seconds left.",
+        ),
         tool::<todo_args::Todo>(
             "sortie_todo",
             "TODO.md, shared by all agents. Claim a ready item before work on it. note: a decision or finding for all.",
@@ -61,18 +69,22 @@ fn tool<T: JsonSchema>(name: &'static str, description: &'static str) -> ToolSpe
     ToolSpec { name, description, schema }
 }
 
-/// Takes out what costs tokens and tells a model nothing: titles, empty descriptions, defaults of `null`, number
-/// formats, and the `null` beside a type that only says "may be left out".
+/// Takes out what costs tokens and tells a model nothing: titles, empty descriptions, defaults of `null`, formats of
+/// numbers and that none is below zero, that nothing else is taken, and the `null` beside a type that only says "may be left out".
 fn slim(value: &mut Value) {
     match value {
         Value::Object(map) => {
             if map.get("title").is_some_and(Value::is_string) {
                 map.remove("title");
             }
-            for noise in ["format", "default"] {
+            for noise in ["format", "default", "minimum"] {
                 if map.get(noise).is_some_and(|value| !value.is_object()) {
                     map.remove(noise);
                 }
+            }
+            // Every argument struct refuses what it does not know by its name, and says what it does.
+            if map.get("additionalProperties") == Some(&Value::Bool(false)) {
+                map.remove("additionalProperties");
             }
             if map.get("description").and_then(Value::as_str) == Some("") {
                 map.remove("description");
@@ -115,14 +127,28 @@ fn constants(one_of: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::RESERVED;
 
     #[test]
     fn the_schemas_stay_small() {
         let of = |tool: &ToolSpec| tool.name.len() + tool.description.len() + tool.schema.to_string().len();
         let (todo, others): (Vec<_>, Vec<_>) = list().into_iter().partition(|tool| tool.name == "sortie_todo");
-        let (todo, others) = (todo.iter().map(of).sum::<usize>(), others.iter().map(of).sum::<usize>());
-        // A planner gets only the first of the two.
-        assert!(todo < 1_300 && others < 4_000, "{todo} and {others} bytes in every model request");
+        let (commands, others): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|tool| tool.name.starts_with("sortie_command"));
+        let (todo, commands) = (todo.iter().map(of).sum::<usize>(), commands.iter().map(of).sum::<usize>());
+        let others = others.iter().map(of).sum::<usize>();
+        // A planner gets only the first of them, any other task only the second.
+        assert!(
+            todo < 1_250 && commands < 750 && others < 3_200,
+            "{todo}, {commands} and {others} bytes in every model request"
+        );
+    }
+
+    #[test]
+    fn every_tool_is_reserved_or_for_background_commands() {
+        let (commands, others): (Vec<_>, Vec<_>) =
+            list().into_iter().map(|tool| tool.name).partition(|name| name.starts_with("sortie_command"));
+        assert_eq!((others.as_slice(), commands.len()), (RESERVED.as_slice(), 2));
     }
 
     #[test]
@@ -131,7 +157,6 @@ mod tests {
             let text = tool.schema.to_string();
             assert!(!text.contains("$ref") && !text.contains("definitions"), "{text}");
             assert_eq!(tool.schema["type"], "object", "{text}");
-            assert_eq!(tool.schema["additionalProperties"], false, "{text}");
         }
     }
 

@@ -5,6 +5,9 @@
 mod agent_command;
 mod answer;
 pub mod args;
+mod asks;
+mod background;
+pub mod background_args;
 mod call;
 mod command;
 mod launch;
@@ -14,7 +17,9 @@ mod text;
 mod todo;
 pub mod todo_args;
 pub mod todo_text;
+mod words;
 
+pub use asks::{Ask, asks};
 pub use call::call;
 pub use command::{COMMANDS, CommandAnswer, CommandSpec, command, host_config};
 pub use list::{ToolSpec, list};

@@ -2,6 +2,8 @@
 
 mod admission;
 mod budgets;
+#[cfg(unix)]
+mod commands;
 mod flow;
 mod missions;
 mod peers;
