@@ -55,7 +55,7 @@ test("the tools have names, words and schemas", () => {
   const tools = native.tools();
   assert.ok(tools.length >= 8);
   for (const { name, description, schema } of tools) {
-    assert.match(name, /^sortie_[a-z]+$/);
+    assert.match(name, /^sortie_[a-z_]+$/);
     assert.ok(description.length > 0);
     assert.equal(JSON.parse(schema).type, "object");
   }
@@ -97,6 +97,19 @@ test("starting again does nothing", async () => {
   assert.equal(await call(sound, "sortie_status"), "No tasks.");
 });
 
+test("what a call must be asked for is told before it, in the host's own form", async () => {
+  await attached(quietHost, async (to) => {
+    const asks = (/** @type {string} */ tool, /** @type {unknown} */ args) =>
+      to.asks(tool, JSON.stringify(args), here.project);
+    const own = (/** @type {string} */ permission) => ({ permission, patterns: ["*"], always: ["*"], metadata: {} });
+    assert.deepEqual(asks("sortie_status", {}), [own("sortie_status")]);
+    const line = "npm run dev";
+    const bash = { permission: "bash", patterns: [line], always: [line], metadata: { command: line } };
+    assert.deepEqual(asks("sortie_command_start", { command: line }), [own("sortie_command_start"), bash]);
+    assert.deepEqual(asks("sortie_command_start", { command: 3 }), [own("sortie_command_start")]);
+  });
+});
+
 test("after detach a call is not-attached, and a second detach is an error", async () => {
   const to = await attach(here);
   await to.start();
@@ -105,6 +118,7 @@ test("after detach a call is not-attached, and a second detach is an error", asy
   await assert.rejects(to.detach(), gone);
   await assert.rejects(to.start(), gone);
   await assert.rejects(to.command("tasks", "ses_caller", here.project, ""), gone);
+  assert.throws(() => to.asks("sortie_status", "{}", here.project), gone);
   assert.deepEqual([to.system("ses_caller"), to.compaction("ses_caller")], [[], null]);
   await assert.rejects(to.settle("ses_caller"), gone);
   await assert.rejects(call(to, "sortie_status"), gone);
