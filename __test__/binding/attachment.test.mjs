@@ -73,7 +73,16 @@ test("the tools have names, words and schemas", () => {
     "agent:start",
     "agent:status",
     "agent:timeout",
-    "answer", "budget", "limits", "mission", "pause", "resume", "stop", "task", "tasks"];
+    "answer",
+    "budget",
+    "limits",
+    "mission",
+    "pause",
+    "resume",
+    "stop",
+    "task",
+    "tasks",
+  ];
   assert.deepEqual(Object.keys(command).sort(), commands);
   assert.deepEqual([command.task.agent, command.task.template], ["commander", "$ARGUMENTS"]);
 });

@@ -4,11 +4,12 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { startModelServer } from "../../testkit/model-server.mjs";
 import { run, serve } from "../../testkit/opencode.mjs";
+import { opencodeBinary } from "../../testkit/opencode-binary.mjs";
 import { createSandbox } from "../../testkit/sandbox.mjs";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -41,6 +42,30 @@ const WAYS = {
     );
     for (const row of rows) assert.ok(output.includes(row.name) && Number.isFinite(row.median), row.name);
   },
+  'npx sortie start build "Write the release notes" --timeout 10m --auto-retry': async () => {
+    const { code, output } = await sortie(
+      "start",
+      "build",
+      "Write the release notes",
+      "--timeout",
+      "10m",
+      "--auto-retry",
+    );
+    assert.equal(code, 0, output);
+    assert.match(output, /queued for build: Write the release notes/);
+  },
+  "npx sortie run --parallel 3": async () => {
+    const { code, output } = await sortie("run", "--parallel", "3");
+    assert.equal(code, 0, output);
+    assert.match(output, /^1 complete, 0 failed, 0 cancelled$/m);
+  },
+  "npx sortie status --json": async () => {
+    const { code, output } = await sortie("status", "--json");
+    assert.equal(code, 0, output);
+    const { version, totals, tasks } = JSON.parse(output);
+    assert.deepEqual([version, totals.complete, tasks[0].agent], [1, 1, "build"]);
+    assert.ok(recipeModel?.requests.some(({ lastUser }) => lastUser.includes("Write the release notes")));
+  },
   // The tests stand on a build; another one now would pull it from under them.
   "npm run build": async () => {
     assert.ok(readdirSync(ROOT).some((name) => name.endsWith(".node")) && existsSync(join(ROOT, "dist/server.js")));
@@ -54,6 +79,28 @@ const WAYS = {
     }
   },
 };
+
+/** The project of the recipe, made by its first command. @type {import("../../testkit/sandbox.mjs").Sandbox | undefined} */
+let recipe;
+/** @type {import("../../testkit/model-server.mjs").ModelServer | undefined} */
+let recipeModel;
+after(async () => {
+  await recipe?.remove();
+  await recipeModel?.close();
+});
+
+/** A command of the package, with the real OpenCode on its way. @param {string[]} args */
+async function sortie(...args) {
+  recipeModel ??= await startModelServer();
+  recipe ??= createSandbox({ model: recipeModel.url });
+  const path = [dirname(opencodeBinary()), process.env.PATH].join(delimiter);
+  const options = { cwd: recipe.project, env: recipe.env({ PATH: path }) };
+  return new Promise((/** @type {(done: {code: number, output: string}) => void} */ done) => {
+    execFile(process.execPath, [join(ROOT, "bin", "sortie.mjs"), ...args], options, (error, stdout, stderr) => {
+      done({ code: error ? Number(error.code) : 0, output: stdout + stderr });
+    });
+  });
+}
 
 const commands = [...README.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block]) =>
   (block ?? "").split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#")),
