@@ -95,6 +95,7 @@ test("a call is answered, and an unknown tool is an error of the catalogue", asy
   for (const name of ["stop", "pause", "resume"]) assert.match((await shown(name)).shown ?? "", /error no-mission: /);
   assert.match((await shown("task")).shown ?? "", /error nothing-open: /);
   assert.match((await shown("nothing")).shown ?? "", /error unknown-tool: /);
+  assert.match((await shown("agent:status")).shown ?? "", /error no-program: /);
   assert.deepEqual([sound.system("ses_caller"), sound.compaction("ses_caller")], [[], null]);
   await assert.rejects(call(sound, "sortie_nothing"), /^Error: sortie error unknown-tool: .*sortie_nothing/);
   await assert.rejects(call(sound, "sortie_status", "["), /sortie error bad-arguments/);
