@@ -249,8 +249,8 @@ test("what the user sets of our agents is merged with ours, field by field", () 
     assert.doesNotMatch(system, /You do exactly one item/);
     assert.ok(tools.includes("write"));
     assert.deepEqual(
-      tools.filter((name) => name === "task" || name.startsWith("sortie_")),
-      [],
+      tools.filter((name) => name === "task" || name.startsWith("sortie_")).sort(),
+      ["sortie_command", "sortie_command_start"],
       "our permissions stay",
     );
   }
