@@ -29,6 +29,12 @@ impl Ids {
         TaskId::new(self.clock.now(), &random())
     }
 
+    /// A new task id for a task that was made at an earlier instant: ids sort by it.
+    #[must_use]
+    pub fn task_of(&self, made: Timestamp) -> TaskId {
+        TaskId::new(made, &random())
+    }
+
     /// A new mission id.
     #[must_use]
     pub fn mission(&self) -> MissionId {

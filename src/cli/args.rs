@@ -81,6 +81,21 @@ pub enum Command {
     Agents,
     /// Look whether all is as it should be.
     Doctor,
+    /// Take in the tasks of an older orchestrator, such as `.gemini/agents`.
+    Import {
+        /// Its directory: `tasks` and `logs` lie in it.
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+    /// Write the queue's tasks as an older orchestrator keeps them.
+    Export {
+        /// A directory that is new or empty.
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+        /// How they are written.
+        #[arg(long, value_parser = ["seed"], default_value = "seed")]
+        format: String,
+    },
     /// Print the completions of a shell.
     Completions {
         /// The shell.

@@ -104,6 +104,9 @@ fn run(cli: Cli) -> Done {
         Command::Timeout(args) => commands::timeout::run(&context, &args.what),
         Command::Clean(args) => commands::clean::run(&context, &args),
         Command::Agents => commands::agents::run(&context),
+        Command::Import { directory } => commands::exchange::import(&context, &directory),
+        // There is one format, which the arguments have checked.
+        Command::Export { directory, format: _ } => commands::exchange::export(&context, &directory),
         Command::Doctor => commands::doctor::run(&context),
         Command::Completions { .. } | Command::Man => Ok(exit::OK),
     }
@@ -127,6 +130,8 @@ fn name_of(command: &Command) -> &'static str {
         Command::Resume(_) => "resume",
         Command::Priority { .. } => "priority",
         Command::Agents => "agents",
+        Command::Import { .. } => "import",
+        Command::Export { .. } => "export",
         Command::Doctor => "doctor",
         Command::Completions { .. } => "completions",
         Command::Man => "man",

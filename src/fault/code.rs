@@ -106,6 +106,8 @@ codes! {
         "Look at them with --dry-run, then give --yes.";
     WaitOver, "wait-over", "The time that was to be waited for is over, and tasks are still open.",
         "Wait again, or look at them with `sortie status`.";
+    BadImport, "bad-import", "The files of an older orchestrator cannot be read, or not be written.",
+        "Correct the named file or field, or choose another directory; what was taken in before stays.";
     NoProgram, "no-program", "The commands of the queue need the command line, and it is not there or does not answer.",
         "Install opencode-sortie anew with its optional dependencies; `sortie doctor` in a terminal tells more.";
     NotRun, "not-run", "A command of the command line could not be carried out by the system.",

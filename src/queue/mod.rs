@@ -17,6 +17,7 @@ mod admit;
 pub mod dispatch;
 pub mod invocation;
 pub mod log;
+pub mod older;
 pub mod place;
 pub mod processes;
 pub mod start;

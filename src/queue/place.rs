@@ -92,16 +92,21 @@ impl Place {
     /// What the agent has said so far.
     #[must_use]
     pub fn said(&self) -> Option<Said> {
-        if self.has(CANCELLED) {
+        Self::said_by(|name| self.has(name), |name| self.read(name))
+    }
+
+    /// What is said by files of the known names, wherever they lie.
+    pub fn said_by(has: impl Fn(&str) -> bool, read: impl Fn(&str) -> Option<String>) -> Option<Said> {
+        if has(CANCELLED) {
             return Some(Said::Cancelled);
         }
-        if self.has(TIMEOUT) {
+        if has(TIMEOUT) {
             return Some(Said::Timeout);
         }
-        if let Some(text) = self.read(ERROR) {
+        if let Some(text) = read(ERROR) {
             return Some(Said::Error(error_in(&text)));
         }
-        let text = self.read(DONE)?;
+        let text = read(DONE)?;
         let text = text.trim();
         Some(Said::Done((!text.is_empty()).then(|| text.to_owned())))
     }
@@ -109,7 +114,12 @@ impl Place {
     /// The exit code that a wrapper of the agent has noted.
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
-        self.read(EXIT_CODE)?.trim().parse().ok()
+        Self::exit_code_by(|name| self.read(name))
+    }
+
+    /// The exit code in the file of the known name, wherever it lies.
+    pub fn exit_code_by(read: impl Fn(&str) -> Option<String>) -> Option<i32> {
+        read(EXIT_CODE)?.trim().parse().ok()
     }
 
     fn has(&self, name: &str) -> bool {

@@ -225,3 +225,45 @@ fn many_are_cleared_away_only_when_somebody_agrees() {
     assert_eq!(rig.sortie(&["clean", "--yes"]).out, "11 cleared away\n");
     assert_eq!(std::fs::read_dir(rig.home().join("tasks")).unwrap().count(), 0);
 }
+
+#[test]
+fn the_files_of_an_older_orchestrator_are_taken_in_once_and_written_again() {
+    let rig = Rig::new();
+    let older = rig.root().join("older");
+    for name in ["tasks", "logs"] {
+        std::fs::create_dir_all(older.join(name)).unwrap();
+    }
+    let task = |id: &str, status: &str, agent: &str, more: serde_json::Value| {
+        let mut file = serde_json::json!({
+            "taskId": id, "status": status, "agent": agent, "prompt": format!("the work of {id}"),
+            "createdAt": "2025-12-01T10:00:00Z", "retryCount": 0, "maxRetries": 3, "priority": 5, "timeout": 3600,
+            "planFile": "x", "logFile": "y", "parentTaskId": null });
+        for (name, value) in more.as_object().unwrap() {
+            file[name] = value.clone();
+        }
+        std::fs::write(older.join("tasks").join(format!("{id}.json")), file.to_string()).unwrap();
+    };
+    task("task_1", "failed", "good", serde_json::json!({ "errorMessage": "Network timeout" }));
+    task(
+        "task_2",
+        "pending",
+        "good",
+        serde_json::json!({ "parentTaskId": "task_1", "createdAt": "2025-12-01T11:00:00Z" }),
+    );
+    task("task_3", "running", "bad", serde_json::json!({ "pid": "12345", "createdAt": "2025-12-01T10:00:01Z" }));
+    task("task_4", "running", "bad", serde_json::json!({ "pid": "12345", "createdAt": "2025-12-01T10:00:02Z" }));
+    std::fs::write(older.join("tasks/task_3.done"), "").unwrap();
+    std::fs::write(older.join("logs/task_1.log"), "it said this\n").unwrap();
+    let text = transcript(
+        &rig,
+        "import ../older\n import ../older\n status\n run\n logs @1\n status @4\n export ../written\n export ../written\n import ../written\n import ..",
+    );
+    kept("exchange.txt", &text);
+    let written = std::fs::read_to_string(rig.root().join("written/tasks/task_2.json")).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+    assert_eq!((&written["status"], &written["prompt"]), (&"complete".into(), &"the work of task_2".into()));
+    std::fs::write(older.join("tasks/task_5.json"), "{\"taskId\": 5}").unwrap();
+    let did = rig.sortie(&["import", "../older"]);
+    assert!(did.code == 2 && did.err.starts_with("sortie error bad-import: "), "{}", did.err);
+    assert_eq!(rig.ids().len(), 4);
+}

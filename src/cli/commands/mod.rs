@@ -4,6 +4,7 @@ pub mod agents;
 pub mod change;
 pub mod clean;
 pub mod doctor;
+pub mod exchange;
 pub mod logs;
 pub mod retry;
 pub mod run;
