@@ -84,7 +84,7 @@ pub async fn supervise<S: Store>(
     let limits = admit::limits(&config);
     let now = clock.now();
     let mut one = One::new(&home, &limits, task, now);
-    let Some(task) = store.claim_queued(project, lock.id(), now, &mut one)?.pop() else {
+    let Some(task) = store.claim(project, lock.id(), now, &mut one)?.pop() else {
         return Ok(Supervised::NotClaimed);
     };
     let place = Place::of(&home, task.id);

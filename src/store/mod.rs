@@ -154,23 +154,12 @@ pub trait Store: Listing + Missions + Prompts + Spending + Todos + Send + 'stati
     ) -> Result<Changed, StoreError>;
 
     /// Claims runnable tasks of a project for `owner`, which must be their home: pending, due at `now`, every
-    /// dependency complete. `scheduler` sees them with all that runs, and says which start.
+    /// dependency complete. One of the queue may be claimed by anybody who wants that one only. `scheduler` sees them
+    /// with all that runs, and says which start.
     ///
     /// # Errors
     /// [`StoreError`]; then none was claimed.
     fn claim(
-        &mut self,
-        project: &ProjectKey,
-        owner: InstanceId,
-        now: Timestamp,
-        scheduler: &mut dyn Scheduler,
-    ) -> Result<Vec<Task>, StoreError>;
-
-    /// The same for tasks of the queue, which anybody may claim.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then none was claimed.
-    fn claim_queued(
         &mut self,
         project: &ProjectKey,
         owner: InstanceId,

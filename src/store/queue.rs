@@ -75,7 +75,7 @@ pub struct Wanted {
     pub without: Vec<MissionId>,
     /// None of these that has not run yet.
     pub without_fresh: Vec<MissionId>,
-    /// This one only; nothing of other homes is looked at then.
+    /// This one only, of the home that is asked for or of the queue; nothing that waits elsewhere is looked at then.
     pub only: Option<TaskId>,
 }
 

@@ -93,15 +93,6 @@ impl Store for Refuses {
         let claimed = self.inner.claim(project, owner, now, scheduler)?;
         if claimed.is_empty() { Ok(claimed) } else { self.refuse("claimed").map(|()| claimed) }
     }
-    fn claim_queued(
-        &mut self,
-        project: &ProjectKey,
-        owner: InstanceId,
-        now: Timestamp,
-        scheduler: &mut dyn Scheduler,
-    ) -> Result<Vec<Task>, StoreError> {
-        self.inner.claim_queued(project, owner, now, scheduler)
-    }
     fn requeue(
         &mut self,
         project: &ProjectKey,

@@ -121,22 +121,6 @@ impl SqliteStore {
         Ok(tx?)
     }
 
-    /// Claims tasks of `home` for `owner`.
-    fn claim_of(
-        &mut self,
-        project: &ProjectKey,
-        home: InstanceId,
-        owner: InstanceId,
-        now: Timestamp,
-        scheduler: &mut dyn Scheduler,
-    ) -> Result<Vec<Task>, StoreError> {
-        let queue = self.queue(project, home, now, &scheduler.wanted())?;
-        if !scheduler.wants(queue) {
-            return Ok(Vec::new());
-        }
-        self.write(|tx| queue::claim(tx, project, home, owner, now, scheduler))
-    }
-
     fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R, StoreError>) -> Result<R, StoreError> {
         read(&self.conn).map_err(|error| error.at(&self.path))
     }
@@ -199,17 +183,11 @@ impl Store for SqliteStore {
         now: Timestamp,
         scheduler: &mut dyn Scheduler,
     ) -> Result<Vec<Task>, StoreError> {
-        self.claim_of(project, owner, owner, now, scheduler)
-    }
-
-    fn claim_queued(
-        &mut self,
-        project: &ProjectKey,
-        owner: InstanceId,
-        now: Timestamp,
-        scheduler: &mut dyn Scheduler,
-    ) -> Result<Vec<Task>, StoreError> {
-        self.claim_of(project, InstanceId::QUEUE, owner, now, scheduler)
+        let queue = self.queue(project, owner, now, &scheduler.wanted())?;
+        if !scheduler.wants(queue) {
+            return Ok(Vec::new());
+        }
+        self.write(|tx| queue::claim(tx, project, owner, now, scheduler))
     }
 
     fn queue(

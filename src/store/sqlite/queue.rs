@@ -43,8 +43,8 @@ const CANDIDATES: &str = "SELECT id, priority, place, seq, parent_session FROM t
         AND (attempt > 0 OR mission NOT IN (SELECT value FROM json_each(?9))))) \
     ORDER BY place, seq LIMIT ?6";
 const ONE: &str = "SELECT id, priority, place, seq, parent_session, agent, model FROM tasks \
-    WHERE id = ?1 AND +state = 'pending' AND +blocked = 0 AND +project = ?2 AND +home = ?3 \
-    AND (not_before IS NULL OR not_before <= ?4)";
+    WHERE id = ?1 AND +state = 'pending' AND +blocked = 0 AND +project = ?2 AND +home IN (?3, ?4) \
+    AND (not_before IS NULL OR not_before <= ?5)";
 const NEXT_DUE: &str = "SELECT min(not_before) FROM tasks \
     WHERE project = (SELECT id FROM projects WHERE key = ?1) AND home = ?2 AND state = 'pending' AND not_before > ?3";
 const PROVIDERS: &str = "SELECT name, body FROM providers ORDER BY name";
@@ -115,7 +115,8 @@ fn one(
     task: TaskId,
 ) -> Result<Vec<Candidate>, StoreError> {
     let mut statement = conn.prepare_cached(ONE)?;
-    let mut rows = statement.query((task.to_string(), project, home.to_string(), now.0))?;
+    let mut rows =
+        statement.query((task.to_string(), project, home.to_string(), InstanceId::QUEUE.to_string(), now.0))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(candidate(row, Arc::new(Lane { agent: row.get(5)?, model: row.get(6)? }))?);
@@ -191,12 +192,11 @@ fn providers(conn: &Connection) -> Result<Vec<(String, String)>, StoreError> {
 pub(super) fn claim(
     tx: &Transaction<'_>,
     project: &ProjectKey,
-    home: InstanceId,
     owner: InstanceId,
     now: Timestamp,
     scheduler: &mut dyn Scheduler,
 ) -> Result<Vec<Task>, StoreError> {
-    let queue = queue(tx, project, home, now, &scheduler.wanted())?;
+    let queue = queue(tx, project, owner, now, &scheduler.wanted())?;
     let mut claimed = Vec::new();
     for id in scheduler.choose(queue) {
         let stored = load(tx, id)?;
