@@ -97,7 +97,7 @@ impl TaskRow {
             after: task.spec.depends_on.iter().map(ToString::to_string).collect(),
             retry_of: task.spec.retry_of.map(|of| of.to_string()),
             queued: task.is_queued(),
-            pid: task.run.as_ref().and_then(|run| run.process).filter(|_| !task.state.is_terminal()).map(|one| one.pid),
+            pid: task.process().filter(|_| !task.state.is_terminal()).map(|one| one.pid),
             created_at: instant(task.created_at),
             started_at: started.map(instant),
             ended_at: task.state.ended_at().map(instant),
@@ -111,9 +111,7 @@ impl TaskRow {
 #[must_use]
 pub fn started_at(task: &Task) -> Option<Timestamp> {
     match &task.state {
-        TaskState::Running { started_at, .. } => {
-            Some(task.run.as_ref().and_then(|run| run.process).map_or(*started_at, |process| process.at))
-        }
+        TaskState::Running { started_at, .. } => Some(task.process().map_or(*started_at, |process| process.at)),
         _ => None,
     }
 }

@@ -121,7 +121,7 @@ impl Engine {
         }
         let left = home.clone();
         // It waits while programs end; nothing waits for it.
-        drop(tokio::task::spawn_blocking(move || commands::strays::sweep(&left)));
+        tokio::spawn(async move { commands::strays::sweep(&left).await });
         let core = Arc::new(Core {
             instance,
             home,

@@ -160,7 +160,7 @@ impl Older {
             agent: task.spec.agent.to_string(),
             prompt: task.spec.prompt.clone(),
             created_at: text(task.created_at),
-            started_at: task.run.as_ref().and_then(|run| run.process).and_then(|process| text(process.at)),
+            started_at: task.process().and_then(|process| text(process.at)),
             error_message: match &task.state {
                 TaskState::Failed { failure, .. } => Some(failure.message.clone()),
                 _ => None,

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::invocation::TASK_MARK;
 use crate::{
     store::{Filter, Home, Store, StoreError, instance, private_file},
-    sys::process::Adopted,
-    task::{InstanceId, ProjectKey, StateName, TaskId},
+    sys::process::{Adopted, Identity},
+    task::{InstanceId, ProjectKey, StateName, Task, TaskId},
 };
 
 /// An agent's group.
@@ -25,10 +25,8 @@ pub struct AgentNote {
     pub task: TaskId,
     /// The task's project.
     pub project: ProjectKey,
-    /// The number of the group and of its first process.
-    pub pid: u32,
-    /// When that process began.
-    pub birth: u64,
+    /// The group's first process.
+    pub process: Identity,
     /// Who supervises it.
     pub supervisor: InstanceId,
 }
@@ -50,7 +48,7 @@ impl AgentNote {
     /// The group.
     #[must_use]
     pub fn group(&self) -> Adopted {
-        Adopted::new(self.pid, self.birth, (TASK_MARK, &self.task.to_string()))
+        adopted(self.process, self.task)
     }
 
     fn path(home: &Home, task: TaskId) -> PathBuf {
@@ -104,6 +102,25 @@ impl WorkerNote {
     }
 }
 
+/// The first process of a task's agent, if one was started that has not ended.
+#[must_use]
+pub fn agent_of(task: &Task) -> Option<Identity> {
+    let process = task.process()?;
+    Some(Identity { pid: process.pid, birth: process.birth })
+}
+
+/// The agent of a task, which somebody else has started.
+#[must_use]
+pub fn adopted(process: Identity, task: TaskId) -> Adopted {
+    Adopted::new(process, Some((TASK_MARK, &task.to_string())))
+}
+
+/// Whether somebody supervises the agent of a task.
+#[must_use]
+pub fn is_supervised(home: &Home, task: TaskId) -> bool {
+    AgentNote::of(home, task).is_some_and(|note| instance::is_alive(home, note.supervisor))
+}
+
 /// Ends what nobody supervises and nobody will take up again; returns how many groups that were. Notes of what is gone
 /// are removed.
 ///
@@ -125,9 +142,8 @@ pub async fn sweep(home: &Home, store: &mut dyn Store) -> Result<usize, StoreErr
             let filter = Filter { ids: Some(vec![note.task]), ..Filter::default() };
             let task = store.tasks(&note.project, &filter)?.pop();
             let is_taken_up = task.is_some_and(|task| {
-                let same = |process: &crate::task::Process| (process.pid, process.birth) == (note.pid, note.birth);
-                let process = task.run.as_ref().and_then(|run| run.process.as_ref());
-                matches!(task.state.name(), StateName::Pending | StateName::Running) && process.is_some_and(same)
+                matches!(task.state.name(), StateName::Pending | StateName::Running)
+                    && agent_of(&task) == Some(note.process)
             });
             if is_taken_up {
                 continue;

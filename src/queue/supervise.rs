@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     admit::{self, One},
-    invocation::{Invocation, TASK_MARK},
+    invocation::Invocation,
     log::{DEFAULT_SIZE, Log, plain},
     place::{NAMES, Place},
-    processes::AgentNote,
+    processes::{AgentNote, adopted, agent_of, is_supervised},
     start::backoff,
     verdict::{Ended, Verdict, judge},
 };
@@ -23,7 +23,7 @@ use crate::{
     fault::{Fault, floor},
     store::{Filter, Home, InstanceLock, Store, StoreError, Watcher},
     sys::{
-        process::{Adopted, Behind, Held, Status},
+        process::{Adopted, Behind, Held, Identity, Status},
         watch::DirectoryWatch,
     },
     task::{
@@ -129,7 +129,7 @@ impl Agent {
     async fn end(&mut self) {
         match self {
             Self::Own(held) => held.end().await,
-            Self::Adopted(adopted) => adopted.end().await,
+            Self::Adopted(adopted) => drop(adopted.end().await),
         }
     }
 }
@@ -164,10 +164,9 @@ struct Run<S> {
 impl<S: Store> Run<S> {
     /// Takes up the agent that a dead supervisor left, or starts one.
     async fn agent(&mut self, gate: Vec<OsString>, invocation: &Invocation) -> Result<Agent, End> {
-        if let Some(process) = self.task.run.as_ref().and_then(|run| run.process) {
-            let mark = self.task.id.to_string();
-            self.note(process.pid, process.birth)?;
-            return Ok(Agent::Adopted(Adopted::new(process.pid, process.birth, (TASK_MARK, &mark))));
+        if let Some(process) = agent_of(&self.task) {
+            self.note(process)?;
+            return Ok(Agent::Adopted(adopted(process, self.task.id)));
         }
         let failed = |what: &str, error: &dyn std::fmt::Display| End::NotStarted(format!("{what}: {error}"));
         self.place.make().map_err(|error| failed("its directory", &error))?;
@@ -177,17 +176,18 @@ impl<S: Store> Run<S> {
         let program = format!("`{}` in {}", argv.first().map_or("", String::as_str), dir.display());
         let behind = Behind { gate, argv, dir, set, output };
         let mut held = Held::start(behind).map_err(|error| failed(&program, &error))?;
-        let (pid, birth) = held.process();
-        self.note(pid, birth)?;
+        let process = held.process();
+        self.note(process)?;
+        let Identity { pid, birth } = process;
         let process = Process { pid, birth, at: self.clock.now() };
         self.task = self.write(&Change::Spawn { process }, None).await.ok_or(End::Stopped)?;
         held.let_go().await.map_err(|error| failed(&program, &error))?;
         Ok(Agent::Own(held))
     }
 
-    fn note(&self, pid: u32, birth: u64) -> Result<(), End> {
+    fn note(&self, process: Identity) -> Result<(), End> {
         let (task, project) = (self.task.id, self.task.spec.project.clone());
-        let note = AgentNote { task, project, pid, birth, supervisor: self.me };
+        let note = AgentNote { task, project, process, supervisor: self.me };
         note.write(&self.home).map_err(|error| End::NotStarted(error.to_string()))
     }
 
@@ -235,8 +235,7 @@ impl<S: Store> Run<S> {
 
     /// Until when the agent may run: from its own beginning, whoever supervised it then.
     fn deadline(&self) -> Timestamp {
-        let process = self.task.run.as_ref().and_then(|run| run.process);
-        process.map_or_else(|| self.clock.now(), |process| process.at).after(self.task.limit())
+        self.task.process().map_or_else(|| self.clock.now(), |process| process.at).after(self.task.limit())
     }
 
     /// Looks at the task's row: whether it still is this run's.
@@ -312,13 +311,11 @@ impl<S: Store> Run<S> {
 /// Ends what is left of a task's agent when its supervisor is dead, so that nothing runs on for a task that somebody has
 /// stopped.
 pub async fn end_left(home: &Home, task: &Task) {
-    let is_supervised =
-        AgentNote::of(home, task.id).is_some_and(|note| crate::store::instance::is_alive(home, note.supervisor));
-    if is_supervised || matches!(task.state, TaskState::Running { .. }) {
+    if is_supervised(home, task.id) || matches!(task.state, TaskState::Running { .. }) {
         return;
     }
-    if let Some(process) = task.run.as_ref().and_then(|run| run.process) {
-        Adopted::new(process.pid, process.birth, (TASK_MARK, &task.id.to_string())).end().await;
+    if let Some(process) = agent_of(task) {
+        adopted(process, task.id).end().await;
         AgentNote::forget(home, task.id);
     }
 }

@@ -6,7 +6,7 @@ use std::{fs, io::Write, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Home, StoreError, instance, platform};
-use crate::{sys::process::Leader, task::InstanceId};
+use crate::{sys::process::Identity, task::InstanceId};
 
 /// The note of a program. Dropped, it stays; [`Note::remove`] is for what has ended.
 #[derive(Debug)]
@@ -20,20 +20,20 @@ pub struct Stray {
     /// Its note.
     pub note: Note,
     /// The program.
-    pub leader: Leader,
+    pub leader: Identity,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Text {
     instance: InstanceId,
-    leader: Leader,
+    leader: Identity,
 }
 
 /// Notes a program of a process under a name that the process gives once.
 ///
 /// # Errors
 /// [`StoreError`] of the file.
-pub fn note(home: &Home, instance: InstanceId, name: &str, leader: Leader) -> Result<Note, StoreError> {
+pub fn note(home: &Home, instance: InstanceId, name: &str, leader: Identity) -> Result<Note, StoreError> {
     let directory = home.commands();
     platform::create_private_dir(&directory).map_err(|source| StoreError::io(&directory, source))?;
     let path = directory.join(format!("{instance}-{name}.json"));
@@ -88,7 +88,7 @@ mod tests {
         assert!(of_the_dead(&home).unwrap().is_empty());
         let id = |n: u8| InstanceId::new(Timestamp(1), &[n; 10]);
         let lock = InstanceLock::acquire(&home, id(1)).unwrap();
-        let leader = |pid| Leader { pid, started: 7 };
+        let leader = |pid| Identity { pid, birth: 7 };
         let first = note(&home, id(1), "cmd_1", leader(11)).unwrap();
         note(&home, id(1), "cmd_2", leader(12)).unwrap();
         note(&home, id(2), "cmd_1", leader(13)).unwrap();
@@ -110,7 +110,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let home = Home::open(dir.path()).unwrap();
-        let note = note(&home, InstanceId::new(Timestamp(1), &[1; 10]), "cmd_1", Leader { pid: 1, started: 1 });
+        let note = note(&home, InstanceId::new(Timestamp(1), &[1; 10]), "cmd_1", Identity { pid: 1, birth: 1 });
         let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&note.unwrap().path), mode(&home.commands())), (0o600, 0o700));
     }

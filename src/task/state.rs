@@ -400,6 +400,12 @@ impl Task {
         self.priority.unwrap_or(self.spec.priority)
     }
 
+    /// The process of its agent, if it has one of its own.
+    #[must_use]
+    pub fn process(&self) -> Option<Process> {
+        self.run.as_ref()?.process
+    }
+
     /// Whether it is one of the queue.
     #[must_use]
     pub fn is_queued(&self) -> bool {

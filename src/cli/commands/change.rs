@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     fault::{Code, Fault},
-    queue::{processes::AgentNote, supervise::end_left},
-    store::{Home, SqliteStore, Store, StoreError, instance},
+    queue::{processes::is_supervised, supervise::end_left},
+    store::{Home, SqliteStore, Store, StoreError},
     task::{CancelReason, Change, Guard, Priority, StateName, Task},
 };
 
@@ -95,8 +95,7 @@ pub async fn gone(home: &Home, task: &Task) {
         return;
     }
     let deadline = Instant::now() + END;
-    let is_supervised = || AgentNote::of(home, task.id).is_some_and(|note| instance::is_alive(home, note.supervisor));
-    while is_supervised() && Instant::now() < deadline {
+    while is_supervised(home, task.id) && Instant::now() < deadline {
         sleep(LOOK).await;
     }
     end_left(home, task).await;

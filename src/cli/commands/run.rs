@@ -123,7 +123,7 @@ fn tell(context: &Context, store: &mut SqliteStore, news: &News) {
 /// How a run ended, in words; nothing for one that did not begin.
 fn over(context: &Context, task: &Task) -> Option<String> {
     let took = |ended: crate::task::Timestamp| {
-        let from = task.run.as_ref().and_then(|run| run.process).map_or(task.created_at, |process| process.at);
+        let from = task.process().map_or(task.created_at, |process| process.at);
         view::duration(ended.since(from))
     };
     Some(match &task.state {

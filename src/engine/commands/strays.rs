@@ -5,17 +5,17 @@ use crate::{
         Home,
         strays::{self, Stray},
     },
-    sys::process::end_stray,
+    sys::process::Adopted,
 };
 
-/// Ends what dead processes have left behind. Blocks while a program ends.
-pub fn sweep(home: &Home) {
+/// Ends what dead processes have left behind.
+pub async fn sweep(home: &Home) {
     let found = match strays::of_the_dead(home) {
         Ok(found) => found,
         Err(error) => return tracing::warn!(%error, "commands of dead processes are not known"),
     };
     for Stray { note, leader } in found {
-        if end_stray(leader) {
+        if Adopted::new(leader, None).end().await {
             tracing::info!(pid = leader.pid, "ended a command that a dead process had left behind");
         }
         note.remove();

@@ -22,7 +22,7 @@ use crate::{
     fault::{Code, Fault},
     opencode::{NewSession, SessionId, fake::Script},
     store::strays::note,
-    sys::process::{self, Leader, Live},
+    sys::process::{self, Identity, Live},
     task::{InstanceId, StateName, Timestamp},
 };
 
@@ -241,13 +241,12 @@ async fn what_a_dead_process_left_is_ended_and_what_has_its_number_by_chance_is_
     let (left_as, other_as) = (left.leader().unwrap(), other.leader().unwrap());
     let dead = InstanceId::new(Timestamp(1), &[9; 10]);
     note(&home, dead, "cmd_1", left_as).unwrap();
-    note(&home, dead, "cmd_2", Leader { started: other_as.started - 100, ..other_as }).unwrap();
+    note(&home, dead, "cmd_2", Identity { birth: other_as.birth - 100, ..other_as }).unwrap();
     let living = life.at.project.core.instance;
     note(&home, living, "cmd_3", other_as).unwrap();
-    let swept = home.clone();
-    tokio::task::spawn_blocking(move || strays::sweep(&swept)).await.unwrap();
+    strays::sweep(&home).await;
     until_gone(Pid::from_raw(left_as.pid.cast_signed()).unwrap());
-    assert!(other_as.is_there());
+    assert!(other_as.is_alive());
     let notes = || fs::read_dir(home.commands()).unwrap().count();
     let begun = Instant::now();
     while notes() != 1 {

@@ -11,22 +11,14 @@ use std::{
     io::{self, Read},
     path::PathBuf,
     process::Stdio,
-    time::Duration,
 };
 
-use tokio::{
-    io::AsyncWriteExt,
-    process::ChildStdin,
-    time::{Instant, sleep},
-};
+use tokio::{io::AsyncWriteExt, process::ChildStdin};
 
-use super::{GRACE, LOOK, Status, birth, birth::is_marked, end, platform, status_of};
+use super::{Identity, Status, end, platform, status_of};
 
 /// The word that opens a gate.
 const GO: u8 = b'g';
-
-/// How often an adopted program is looked at: nothing tells of the end of a process that is not our child.
-const ADOPTED_LOOK: Duration = Duration::from_millis(250);
 
 /// What is held back.
 #[derive(Debug)]
@@ -48,8 +40,7 @@ pub struct Behind {
 pub struct Held {
     group: platform::Group,
     gate: Option<ChildStdin>,
-    pid: u32,
-    birth: u64,
+    process: Identity,
 }
 
 impl Held {
@@ -70,14 +61,14 @@ impl Held {
         command.stdin(Stdio::piped()).stderr(behind.output.try_clone()?).stdout(behind.output);
         let mut group = platform::Group::start(command)?;
         let gone = || io::Error::other("it ended at once");
-        let pid = group.pid().ok_or_else(gone)?;
-        Ok(Self { gate: group.input(), pid, birth: birth(pid).ok_or_else(gone)?, group })
+        let process = group.pid().and_then(Identity::of).ok_or_else(gone)?;
+        Ok(Self { gate: group.input(), process, group })
     }
 
-    /// Its number, and when it began.
+    /// Which process it is.
     #[must_use]
-    pub fn process(&self) -> (u32, u64) {
-        (self.pid, self.birth)
+    pub fn process(&self) -> Identity {
+        self.process
     }
 
     /// Lets the program run.
@@ -96,63 +87,9 @@ impl Held {
         status_of(&self.group.leader().await)
     }
 
-    /// Ends what is left of the group: asked first, killed after [`GRACE`].
+    /// Ends what is left of the group: asked first, killed after [`super::GRACE`].
     pub async fn end(&mut self) {
         end(&mut self.group).await;
-    }
-}
-
-/// A program that somebody else has started and left behind.
-#[derive(Debug, Clone)]
-pub struct Adopted {
-    pid: u32,
-    birth: u64,
-    mark: (String, String),
-}
-
-impl Adopted {
-    /// The program of this number and birth; `mark` is a variable that was set for it.
-    #[must_use]
-    pub fn new(pid: u32, birth: u64, mark: (&str, &str)) -> Self {
-        Self { pid, birth, mark: (mark.0.to_owned(), mark.1.to_owned()) }
-    }
-
-    /// Whether the program itself runs.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        birth(self.pid) == Some(self.birth)
-    }
-
-    /// Waits until the program itself is gone.
-    pub async fn ended(&self) {
-        while self.is_alive() {
-            sleep(ADOPTED_LOOK).await;
-        }
-    }
-
-    /// Whether anything of its group is left. While there is, the system gives the number to nobody else.
-    #[must_use]
-    pub fn has_group(&self) -> bool {
-        let is_ours = match birth(self.pid) {
-            Some(birth) => birth == self.birth,
-            None => is_marked(self.pid, &self.mark.0, &self.mark.1),
-        };
-        is_ours && platform::group_exists(self.pid)
-    }
-
-    /// Ends what is left of the group: asked first, killed after [`GRACE`].
-    pub async fn end(&self) {
-        if !self.has_group() {
-            return;
-        }
-        platform::end_group(self.pid, false);
-        let deadline = Instant::now() + GRACE;
-        while self.has_group() && Instant::now() < deadline {
-            sleep(LOOK).await;
-        }
-        if self.has_group() {
-            platform::end_group(self.pid, true);
-        }
     }
 }
 

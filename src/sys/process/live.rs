@@ -7,7 +7,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, Leader, Status, attend, not_started, platform, read, start};
+use super::{Command, Identity, Status, attend, not_started, platform, read, start};
 use crate::fault::Fault;
 
 /// A program that runs. Dropped, it is killed with all that it started; it does not outlive this process either.
@@ -15,7 +15,7 @@ use crate::fault::Fault;
 pub struct Live {
     group: platform::Group,
     output: ChildStdout,
-    leader: Option<Leader>,
+    leader: Option<Identity>,
     guard: Option<platform::Guard>,
 }
 
@@ -31,13 +31,13 @@ impl Live {
                 .inspect_err(|error| tracing::warn!(%error, "a command is not watched: a crash would leave it"))
                 .ok()
         });
-        let leader = group.pid().and_then(Leader::of);
+        let leader = group.pid().and_then(Identity::of);
         Ok(Self { group, output, leader, guard })
     }
 
     /// The program, to be known again; none if it has ended already.
     #[must_use]
-    pub fn leader(&self) -> Option<Leader> {
+    pub fn leader(&self) -> Option<Identity> {
         self.leader
     }
 
@@ -97,7 +97,7 @@ mod tests {
             Live::start(&command("echo out; until [ -e go ]; do sleep 0.01; done; echo err >&2; exit 4", dir.path()));
         let (live, go) = (live.unwrap(), dir.path().join("go"));
         let leader = live.leader().unwrap();
-        assert!(leader.is_there() && !Leader { started: leader.started - 10, ..leader }.is_there());
+        assert!(leader.is_alive());
         let (_move, deadline) = watch::channel(Instant::now() + FOR_EVER);
         let mut heard = Vec::new();
         let wanted = CancellationToken::new();
@@ -110,7 +110,7 @@ mod tests {
         });
         assert_eq!(status.await, Status::Exited(4));
         assert_eq!(heard, b"out\nerr\n");
-        assert!(!leader.is_there());
+        assert!(!leader.is_alive());
     }
 
     #[tokio::test]

@@ -4,10 +4,10 @@
 //! ends, is cancelled, takes too long, or its caller is dropped, all of the group ends: asked first, killed after
 //! [`GRACE`]. Only what moves itself into another group (a daemon) is out of reach.
 
-mod birth;
+mod adopted;
 mod held;
+mod identity;
 mod kept;
-mod leader;
 mod live;
 #[cfg(test)]
 mod tests;
@@ -31,10 +31,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use birth::birth;
-pub use held::{Adopted, Behind, Held, apart, become_program};
+pub use adopted::Adopted;
+pub use held::{Behind, Held, apart, become_program};
+pub use identity::Identity;
 pub use kept::Kept;
-pub use leader::{Leader, end_stray};
 pub use live::Live;
 
 #[cfg(unix)]

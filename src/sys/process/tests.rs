@@ -210,6 +210,46 @@ fn a_runtime_that_goes_takes_its_programs_along() {
     until("the end of the grandchild", || gone(child));
 }
 
+/// A group that nobody of this process drives is what a dead owner leaves.
+#[tokio::test]
+async fn what_was_left_behind_is_ended_and_nothing_else() {
+    use std::os::unix::process::CommandExt as _;
+    let dir = dir();
+    let value = dir.path().display().to_string();
+    let (mark, other) = (("SORTIE_TEST_MARK", value.as_str()), ("SORTIE_TEST_MARK", "other"));
+    let left = |file: &str| {
+        let text = format!("sh -c 'trap \"\" TERM; echo $$ > {file}; while :; do sleep 600; done' & wait");
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &text]).current_dir(dir.path()).env(mark.0, mark.1).process_group(0).spawn().unwrap()
+    };
+    let (mut one, mut two, mut three) = (left("one"), left("two"), left("three"));
+    let children = ["one", "two", "three"].map(|file| pid_in(&dir.path().join(file)));
+    let of = |child: &std::process::Child| Identity::of(child.id()).unwrap();
+
+    // Another process than the one that was meant, and another's mark.
+    let later = Identity { birth: of(&one).birth + 1, ..of(&one) };
+    assert!(!Adopted::new(later, Some(other)).end().await && !Adopted::new(later, None).end().await);
+    // The leader's number and birth are enough; and so is the mark, where the leader is dead.
+    assert!(Adopted::new(of(&one), Some(other)).end().await);
+    until("the end of the first group", || gone(children[0]));
+    assert!(!gone(children[1]));
+    let dead = of(&two);
+    two.kill().unwrap();
+    two.wait().unwrap();
+    assert!(!dead.is_alive() && !Adopted::new(dead, Some(other)).end().await && !Adopted::new(dead, None).end().await);
+    assert!(Adopted::new(dead, Some(mark)).end().await);
+    until("the end of the second group", || gone(children[1]));
+    // Where nobody has noted a leader, the mark finds it.
+    let found = Adopted::marked(mark);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].end().await);
+    until("the end of the third group", || gone(children[2]));
+    for child in [&mut one, &mut three] {
+        child.wait().unwrap();
+    }
+    assert!(Adopted::marked(mark).is_empty());
+}
+
 #[tokio::test]
 async fn git_ignores_what_surrounds_it() {
     let dir = dir();

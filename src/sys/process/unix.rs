@@ -12,8 +12,6 @@ use std::{
     },
     path::PathBuf,
     process::{ExitStatus, Stdio},
-    thread,
-    time::Instant,
 };
 
 use rustix::{
@@ -21,8 +19,6 @@ use rustix::{
     process::{Pid, Signal, getpgid, kill_process, kill_process_group, test_kill_process_group},
 };
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-
-use super::{GRACE, LOOK};
 
 /// A program and what it starts. Dropping it kills all of them, unless they are known to be gone.
 #[derive(Debug)]
@@ -101,6 +97,11 @@ pub(super) fn end_group(group: u32, kill: bool) {
     }
 }
 
+/// The group that a process is in.
+pub(super) fn group_of(number: u32) -> Option<u32> {
+    u32::try_from(getpgid(Some(pid(number)?)).ok()?.as_raw_nonzero().get()).ok()
+}
+
 fn pid(number: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(number).ok()?)
 }
@@ -152,20 +153,6 @@ impl Guard {
         drop(self.alive);
         let _ = self.watch.wait().await;
     }
-}
-
-/// Ends the group that a stray leads, if it still does; returns when it is gone, or nothing that could be ended.
-pub(super) fn end_led_group(leader: u32) {
-    let Some(id) = pid(leader).filter(|id| getpgid(Some(*id)) == Ok(*id)) else { return };
-    let _ = kill_process_group(id, Signal::TERM);
-    let deadline = Instant::now() + GRACE;
-    while Instant::now() < deadline {
-        if matches!(test_kill_process_group(id), Err(Errno::SRCH | Errno::PERM)) {
-            return;
-        }
-        thread::sleep(LOOK);
-    }
-    let _ = kill_process_group(id, Signal::KILL);
 }
 
 /// The reading end of a pipe, for the runtime.

@@ -69,6 +69,12 @@ pub(super) fn end_group(group: u32, _kill: bool) {
     with_process(group, |process| process.kill());
 }
 
+/// The process itself: there are no groups.
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere a process may be gone")]
+pub(super) fn group_of(number: u32) -> Option<u32> {
+    Some(number)
+}
+
 fn with_process<R>(number: u32, with: impl FnOnce(&sysinfo::Process) -> R) -> Option<R> {
     let (mut system, id) = (System::new(), Pid::from_u32(number));
     system.refresh_processes(ProcessesToUpdate::Some(&[id]), true);
@@ -111,9 +117,6 @@ impl Guard {
     #[expect(clippy::unused_async, reason = "elsewhere it waits")]
     pub(super) async fn release(self) {}
 }
-
-/// Nothing to do here: no job outlives the process that made it.
-pub(super) fn end_led_group(_leader: u32) {}
 
 /// The reading end of a pipe, for the runtime.
 pub(super) fn reader(pipe: PipeReader) -> io::Result<ChildStdout> {
