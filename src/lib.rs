@@ -18,6 +18,8 @@ pub mod mission;
 pub mod opencode;
 #[cfg(feature = "cli")]
 pub mod queue;
+#[cfg(feature = "cli")]
+pub mod server_pool;
 pub mod store;
 pub mod sys;
 pub mod task;

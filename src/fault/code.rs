@@ -227,6 +227,26 @@ codes! {
         "Look at what the task did; do not apply it.";
     WorktreeFailed, "worktree-failed", "git or the file system refused.",
         "The message says why; correct that and try again.";
+    BadPool, "bad-pool", "The settings of the server pool do not fit together, or are out of their bounds.",
+        "Correct the named setting.";
+    OpencodeMissing, "opencode-missing", "OpenCode is not installed, or not where it was looked for.",
+        "Install it with `npm install -g opencode-ai`, or set OPENCODE_PATH to its executable.";
+    NoPort, "no-port", "No port of the configured range is free.",
+        "Widen the range, or leave it out: the system then gives a free port.";
+    ServerNotStarted, "server-not-started", "OpenCode's server could not be started.",
+        "Run `opencode serve` by hand to see why.";
+    ServerDied, "server-died", "OpenCode's server died while it was at work.",
+        "Run it again; another server is started by itself.";
+    PoolClosed, "pool-closed", "The servers are being stopped.",
+        "Start again.";
+    RunTimeout, "run-timeout", "A prompt was not answered within its time limit; it was stopped.",
+        "Give it more time, or less to do.";
+    RunFailed, "run-failed", "A prompt ended without an answer.",
+        "The message says why; the session shows how far it came.";
+    RunCancelled, "run-cancelled", "A prompt was cancelled before it was answered.",
+        "Run it again if it is still wanted.";
+    BadChecklist, "bad-checklist", "A checklist cannot be read, or holds nothing to check.",
+        "Write one item a line, such as `- [ ] every public function has a test`.";
     Internal, "internal", "A fault of Sortie's own.",
         "Please report it with the log in Sortie's home.";
     AddonMissing, "addon-missing", "The native module is not there.",

@@ -1,4 +1,4 @@
-//! The calls, one method each. All are made for a directory: the host keeps one instance of itself for each.
+//! The calls, one method each. All but one are made for a directory: the host keeps one instance of itself for each.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -27,6 +27,12 @@ impl fmt::Debug for Client {
 #[derive(Deserialize)]
 struct Done(#[expect(dead_code, reason = "that it is JSON is all that counts")] Value);
 
+/// What a server says of itself.
+#[derive(Deserialize)]
+struct Health {
+    version: String,
+}
+
 impl Client {
     /// A client over this transport.
     #[must_use]
@@ -34,10 +40,17 @@ impl Client {
         Self { transport }
     }
 
-    /// Makes a session.
+    /// The version of a server that is well. The one call that is made for no directory.
     ///
     /// # Errors
     /// [`ClientError`], as from every call.
+    pub async fn health(&self) -> Result<String, ClientError> {
+        let mut call = Call::new(Method::Get, "GET /global/health", "/global/health".to_owned(), "");
+        call.request.query.clear();
+        Ok(self.json::<Health>(call).await?.version)
+    }
+
+    /// Makes a session.
     pub async fn create_session(&self, directory: &str, session: NewSession) -> Result<Session, ClientError> {
         let call = Call::new(Method::Post, "POST /session", "/session".to_owned(), directory);
         self.json(call.body(session.body())).await

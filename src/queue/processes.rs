@@ -4,8 +4,7 @@
 //! and whose task nobody will take up again names what has to be ended.
 
 use std::{
-    fs, io,
-    io::Write,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::invocation::TASK_MARK;
 use crate::{
-    store::{Filter, Home, Store, StoreError, instance, private_file},
+    store::{Filter, Home, Store, StoreError, instance, private},
     sys::process::{Adopted, Identity},
     task::{InstanceId, ProjectKey, StateName, Task, TaskId},
 };
@@ -60,7 +59,7 @@ impl AgentNote {
     /// # Errors
     /// Those of file operations.
     pub fn write(&self, home: &Home) -> Result<(), StoreError> {
-        write(&Self::path(home, self.task), self)
+        private::write(&Self::path(home, self.task), self)
     }
 
     /// Forgets the agent of a task.
@@ -86,7 +85,7 @@ impl WorkerNote {
     /// # Errors
     /// Those of file operations.
     pub fn write(&self, home: &Home) -> Result<(), StoreError> {
-        write(&Self::path(home, self.instance), self)
+        private::write(&Self::path(home, self.instance), self)
     }
 
     /// Forgets a worker.
@@ -170,14 +169,4 @@ fn notes<T: DeserializeOwned>(home: &Home, prefix: &str) -> Vec<T> {
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-fn write(path: &Path, note: &impl Serialize) -> Result<(), StoreError> {
-    let fail = |source| StoreError::io(path, source);
-    let fresh = path.with_extension("new");
-    let text = serde_json::to_vec(note).map_err(|error| fail(io::Error::other(error)))?;
-    let mut file = private_file().write(true).create(true).truncate(true).open(&fresh).map_err(fail)?;
-    file.write_all(&text).map_err(fail)?;
-    // A note that a loss of power takes names a process that it took as well.
-    fs::rename(&fresh, path).map_err(fail)
 }

@@ -86,6 +86,12 @@ impl Home {
         self.root.join("commands")
     }
 
+    /// The records of servers that run, and what they keep.
+    #[must_use]
+    pub fn servers(&self) -> PathBuf {
+        self.root.join("servers")
+    }
+
     /// Log files.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -17,6 +17,7 @@ pub mod instance;
 mod listing;
 mod missions;
 mod platform;
+pub mod private;
 mod prompts;
 mod queue;
 mod report;

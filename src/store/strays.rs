@@ -1,11 +1,11 @@
 //! A file for each program that a process of ours runs in the background: should the process be killed, the next one
 //! finds there what it has left behind.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Home, StoreError, instance, platform};
+use super::{Home, StoreError, instance, private};
 use crate::{sys::process::Identity, task::InstanceId};
 
 /// The note of a program. Dropped, it stays; [`Note::remove`] is for what has ended.
@@ -35,12 +35,9 @@ struct Text {
 /// [`StoreError`] of the file.
 pub fn note(home: &Home, instance: InstanceId, name: &str, leader: Identity) -> Result<Note, StoreError> {
     let directory = home.commands();
-    platform::create_private_dir(&directory).map_err(|source| StoreError::io(&directory, source))?;
+    private::make_dir(&directory)?;
     let path = directory.join(format!("{instance}-{name}.json"));
-    let fail = |source| StoreError::io(&path, source);
-    let text = serde_json::to_vec(&Text { instance, leader }).map_err(|error| fail(error.into()))?;
-    let mut file = platform::private_file().write(true).create_new(true).open(&path).map_err(fail)?;
-    file.write_all(&text).map_err(fail)?;
+    private::write(&path, &Text { instance, leader })?;
     Ok(Note { path })
 }
 
@@ -57,7 +54,6 @@ pub fn of_the_dead(home: &Home) -> Result<Vec<Stray>, StoreError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(&directory).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        // One that is only just written is a living process's.
         let text = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Text>(&text).ok());
         let Some(Text { instance, leader }) = text else { continue };
         if !instance::is_alive(home, instance) {

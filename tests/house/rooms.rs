@@ -10,7 +10,7 @@ const ORDER: &[&[&str]] = &[
     &["sys", "config"],
     &["store", "opencode"],
     &["admission", "inbox"],
-    &["agent", "todo", "worktree"],
+    &["agent", "todo", "worktree", "server_pool"],
     &["mission"],
     &["engine", "queue"],
     &["tools"],

@@ -21,6 +21,7 @@ fn segments(request: &Request) -> Vec<&str> {
 /// A request's pattern, as error messages name it.
 pub fn endpoint(request: &Request) -> &'static str {
     match (request.method, segments(request).as_slice()) {
+        (Method::Get, ["global", "health"]) => "GET /global/health",
         (Method::Post, ["session"]) => "POST /session",
         (Method::Get, ["session", "status"]) => "GET /session/status",
         (Method::Get, ["session", _]) => "GET /session/{id}",
@@ -118,6 +119,7 @@ pub fn answer(shared: &Arc<Shared>, request: &Request) -> Response {
                 ["model", "second", "third"].into_iter().map(|name| (name.to_owned(), json!({}))).collect();
             ok(&json!({ "providers": [{ "id": "fake", "models": models }], "default": {} }))
         }
+        ("GET /global/health", _) => ok(&json!({ "healthy": true, "version": "1.18.33" })),
         ("GET /agent", _) => ok(&json!(state.agents)),
         // Each directory has its own.
         ("GET /permission", _) => ok(&listed(&state, &state.permissions, &directory)),

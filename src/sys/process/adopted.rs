@@ -57,22 +57,31 @@ impl Adopted {
         is_ours && platform::group_exists(pid)
     }
 
-    /// Ends what is left of the group: asked first, killed after [`GRACE`]. Returns whether there was anything.
+    /// Ends what is left of the group, and waits for that: asked first, killed after [`GRACE`]. Returns whether there
+    /// was anything.
     pub async fn end(&self) -> bool {
         let pid = self.leader.pid;
         if !self.has_group() || platform::group_of(pid).is_some_and(|group| group != pid) {
             return false;
         }
         platform::end_group(pid, false);
-        let deadline = Instant::now() + GRACE;
-        // Its leader may be the first to go. The number is the group's as long as it has members.
-        while platform::group_exists(pid) {
-            if Instant::now() >= deadline {
-                platform::end_group(pid, true);
-                break;
-            }
-            sleep(LOOK).await;
+        if !is_gone(pid).await {
+            platform::end_group(pid, true);
+            is_gone(pid).await;
         }
         true
     }
+}
+
+/// Waits until a group is gone, for [`GRACE`] at most. Its leader may be the first to go: the number is the group's as
+/// long as it has members.
+async fn is_gone(group: u32) -> bool {
+    let deadline = Instant::now() + GRACE;
+    while platform::group_exists(group) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(LOOK).await;
+    }
+    true
 }

@@ -43,12 +43,22 @@ impl Live {
 
     /// Follows it to its end, which comes at the deadline at the latest. Nothing of it is left afterwards.
     pub async fn run(
-        mut self,
+        self,
         deadline: watch::Receiver<Instant>,
         unwanted: &CancellationToken,
         into: impl FnMut(&[u8]),
     ) -> Status {
-        let status = attend(&mut self.group, read(self.output, into), passed(deadline), unwanted).await;
+        self.follow(passed(deadline), unwanted, into).await
+    }
+
+    /// Follows it until it ends, its time is over, or nobody wants it any more.
+    pub(super) async fn follow(
+        mut self,
+        over: impl Future<Output = ()>,
+        unwanted: &CancellationToken,
+        into: impl FnMut(&[u8]),
+    ) -> Status {
+        let status = attend(&mut self.group, read(self.output, into), over, unwanted).await;
         if let Some(guard) = self.guard {
             guard.release().await;
         }

@@ -9,6 +9,7 @@ mod held;
 mod identity;
 mod kept;
 mod live;
+mod running;
 #[cfg(test)]
 mod tests;
 #[cfg(unix)]
@@ -18,7 +19,7 @@ mod windows;
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::pin,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -36,6 +37,7 @@ pub use held::{Behind, Held, apart, become_program};
 pub use identity::Identity;
 pub use kept::Kept;
 pub use live::Live;
+pub use running::Running;
 
 #[cfg(unix)]
 use unix as platform;
@@ -235,6 +237,12 @@ fn start(command: &Command, split: bool) -> io::Result<(platform::Group, ChildSt
     };
     start.stdout(writer);
     Ok((platform::Group::start(start)?, platform::reader(out)?, err))
+}
+
+/// Whether a file may be run as a program, as far as that can be told.
+#[must_use]
+pub fn is_program(path: &Path) -> bool {
+    path.is_file() && platform::may_run(path)
 }
 
 /// A path as a program printed it.

@@ -210,6 +210,39 @@ fn a_runtime_that_goes_takes_its_programs_along() {
     until("the end of the grandchild", || gone(child));
 }
 
+#[tokio::test]
+async fn what_runs_on_tells_its_lines_and_ends_when_it_is_stopped() {
+    let dir = dir();
+    let mut running = Running::start(&script(&format!("echo out; echo err >&2; {STUBBORN}"), dir.path())).unwrap();
+    assert_eq!(running.line().await.as_deref(), Some("out"));
+    assert_eq!(running.line().await.as_deref(), Some("err"));
+    let file = dir.path().join("child");
+    let child = tokio::task::spawn_blocking(move || pid_in(&file)).await.unwrap();
+    let leader = running.process().unwrap();
+    assert!(leader.is_alive());
+    let finished = running.stop().await;
+    assert_eq!((finished.status, finished.output.as_str()), (Status::Cancelled, "out\nerr\n"));
+    assert!(!leader.is_alive());
+    until("the end of the grandchild", || gone(child));
+
+    let mut running = Running::start(&script("echo last; exit 4", dir.path())).unwrap();
+    assert_eq!(running.ended().await.status, Status::Exited(4));
+    assert_eq!(running.line().await.as_deref(), Some("last"));
+    assert_eq!(running.line().await, None);
+    let fault = Running::start(&command(&["no-such-program-here"], dir.path())).unwrap_err();
+    assert_eq!(fault.code, Code::CheckNotStarted);
+}
+
+#[tokio::test]
+async fn a_dropped_one_ends_as_well() {
+    let dir = dir();
+    let running = Running::start(&script(STUBBORN, dir.path())).unwrap();
+    let file = dir.path().join("child");
+    let child = tokio::task::spawn_blocking(move || pid_in(&file)).await.unwrap();
+    drop(running);
+    tokio::task::spawn_blocking(move || until("the end of the dropped", || gone(child))).await.unwrap();
+}
+
 /// A group that nobody of this process drives is what a dead owner leaves.
 #[tokio::test]
 async fn what_was_left_behind_is_ended_and_nothing_else() {

@@ -10,11 +10,12 @@ use std::{
             process::{CommandExt, ExitStatusExt},
         },
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
 };
 
 use rustix::{
+    fs::{Access, access},
     io::Errno,
     process::{Pid, Signal, getpgid, kill_process, kill_process_group, test_kill_process_group},
 };
@@ -153,6 +154,11 @@ impl Guard {
         drop(self.alive);
         let _ = self.watch.wait().await;
     }
+}
+
+/// Whether this user may run a file.
+pub(super) fn may_run(path: &Path) -> bool {
+    access(path, Access::EXEC_OK).is_ok()
 }
 
 /// The reading end of a pipe, for the runtime.
