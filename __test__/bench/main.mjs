@@ -12,13 +12,14 @@ import { idle } from "./idle.mjs";
 import { latency } from "./latency.mjs";
 import { parallel } from "./parallel.mjs";
 import { queue } from "./queue.mjs";
+import { servers } from "./servers.mjs";
 import { sessions } from "./sessions.mjs";
 import { startup } from "./startup.mjs";
 import { table } from "./stats.mjs";
 import { todo } from "./todo.mjs";
 
 /** @type {Record<string, import("./hosts.mjs").Group>} */
-const GROUPS = { size, admission, launch, queue, todo, sessions, latency, parallel, startup, idle };
+const GROUPS = { size, admission, launch, queue, servers, todo, sessions, latency, parallel, startup, idle };
 
 const HELP = `npm run bench [-- options]
 

@@ -53,6 +53,23 @@ function time(program, args, env, cwd) {
   return { took, out: stdout };
 }
 
+/** Prints the most memory that a program had, in KB. */
+const PEAK = `
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+`;
+
+/**
+ * The interpreter itself: what stands in PATH may be a version manager's program that looks for it each time.
+ *
+ * @returns {string | undefined}
+ */
+function findPython() {
+  const { status, stdout } = spawnSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
 /** Whether a program is there. @param {string} program */
 const has = (program) => spawnSync(program, ["--version"]).status === 0;
 
@@ -62,7 +79,7 @@ export async function queue(bench) {
   bench.defer(() => rmSync(place, { recursive: true, force: true }));
   const program = join(ROOT, process.platform === "win32" ? "sortie.exe" : "sortie");
   if (!existsSync(program)) throw new Error(`${program} is not there: npm run build`);
-  const python = has("python3") ? "python3" : undefined;
+  const python = findPython();
   const rows = [];
   for (const count of bench.quick ? [10, 1_000] : [10, 1_000, 100_000]) {
     bench.say(`queue: ${count} tasks`);
@@ -112,10 +129,19 @@ export async function queue(bench) {
         note("cancel").python.push(py("cancel", `task_${round % count}`));
       }
       if (pueue !== undefined) {
-        start.pueue.push(pueue("add", "--stashed", "--", "true").took);
-        note("status").pueue.push(pueue("status").took);
-        note("cancel").pueue.push(pueue("remove", String(round)).took);
+        start.pueue.push(pueue.call("add", "--stashed", "--", "true").took);
+        note("status").pueue.push(pueue.call("status").took);
+        note("cancel").pueue.push(pueue.call("remove", String(round)).took);
       }
+    }
+    if (python !== undefined && count === 1_000) {
+      const peak = (/** @type {string[]} */ ...words) =>
+        Number(time(python, ["-c", PEAK, ...words], env, project).out) / 1024;
+      const ours = [peak(program, "status")];
+      const memory = (/** @type {string} */ name, /** @type {number} */ other) =>
+        row(`memory of status, 1,000 tasks, against ${name}`, "MB", ours, { baseline: [other] });
+      rows.push(memory("Python", peak(python, "-c", PYTHON, older, "status")));
+      if (pueue !== undefined) rows.push(memory("pueue's client", peak("pueue", ...pueue.words, "status")));
     }
     for (const [name, { ours, python: others, pueue: more }] of Object.entries(seen)) {
       const most = name !== "cancel" && count === 1_000 ? { most: 10 } : {};
@@ -150,12 +176,13 @@ async function startPueue(bench, home, count) {
   );
   const daemon = spawn("pueued", ["--config", config], { stdio: "ignore" });
   bench.defer(() => daemon.kill());
-  const call = (/** @type {string[]} */ ...args) => time("pueue", ["--config", config, ...args], process.env, home);
+  const words = ["--config", config];
+  const call = (/** @type {string[]} */ ...args) => time("pueue", [...words, ...args], process.env, home);
   const deadline = performance.now() + 10_000;
   while (spawnSync("pueue", ["--config", config, "status"]).status !== 0) {
     if (performance.now() > deadline) throw new Error("pueued does not answer");
     await new Promise((done) => setTimeout(done, 50));
   }
   for (let number = 0; number < count; number++) call("add", "--stashed", "--", "true");
-  return call;
+  return { call, words };
 }

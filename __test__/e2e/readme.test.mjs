@@ -66,6 +66,13 @@ const WAYS = {
     assert.deepEqual([version, totals.complete, tasks[0].agent], [1, 1, "build"]);
     assert.ok(recipeModel?.requests.some(({ lastUser }) => lastUser.includes("Write the release notes")));
   },
+  "npx sortie checklist checks.md": async () => {
+    const say = `SCRIPT: ${JSON.stringify([{ say: "VERDICT: pass" }])}`;
+    writeFileSync(join(recipe?.project ?? "", "checks.md"), `- [ ] it holds\n  ${say}\n`);
+    const { code, output } = await sortie("checklist", "checks.md");
+    assert.equal(code, 0, output);
+    assert.match(output, /^1 pass, 0 fail, 0 not known$/m);
+  },
   // The tests stand on a build; another one now would pull it from under them.
   "npm run build": async () => {
     assert.ok(readdirSync(ROOT).some((name) => name.endsWith(".node")) && existsSync(join(ROOT, "dist/server.js")));

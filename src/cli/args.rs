@@ -4,7 +4,11 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use crate::task::{MAX_TIMEOUT, Priority, StateName};
+use crate::{
+    inbox::Allowed,
+    opencode::ModelRef,
+    task::{MAX_TIMEOUT, Priority, StateName},
+};
 
 /// Send agents out and get every one of them back.
 ///
@@ -14,7 +18,7 @@ use crate::task::{MAX_TIMEOUT, Priority, StateName};
 #[command(name = "sortie", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 all well, 1 a task failed, was cancelled or stands still, 2 wrong use, 3 no such task,\n\
-    4 not in this state, 5 Sortie's own files, 6 configuration, 7 OpenCode, 124 waited too long, 130 interrupted."
+    4 not in this state, 5 Sortie's own files, 6 configuration, 7 OpenCode,\n    8 a check came to no verdict, 124 waited too long, 130 interrupted."
 )]
 pub struct Cli {
     /// Print one JSON document for programs instead of text for people.
@@ -79,6 +83,10 @@ pub enum Command {
     },
     /// List the agents that are configured.
     Agents,
+    /// Put independent checks to OpenCode at once, and print a verdict for each.
+    Checklist(ChecklistArgs),
+    /// List the servers of OpenCode that checklists have started.
+    Servers,
     /// Look whether all is as it should be.
     Doctor,
     /// Take in the tasks of an older orchestrator, such as `.gemini/agents`.
@@ -260,6 +268,35 @@ pub struct CleanArgs {
     pub yes: bool,
 }
 
+/// `sortie checklist`.
+#[derive(Debug, Args)]
+pub struct ChecklistArgs {
+    /// The list: an item such as `- [ ] every public function has a test`, or a line, is a check; `-` reads it from the
+    /// standard input.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The agent that checks; the project's own if not given.
+    #[arg(short, long)]
+    pub agent: Option<String>,
+    /// The model that checks, such as `anthropic/claude-haiku-4-5`; the agent's own if not given.
+    #[arg(short, long, value_name = "PROVIDER/MODEL", value_parser = model)]
+    pub model: Option<ModelRef>,
+    /// How many checks are made at once (5).
+    #[arg(short, long, value_name = "N")]
+    pub parallel: Option<NonZeroU32>,
+    /// The longest time one check may take (10m): seconds, or a time such as 90s, 5m, 2h.
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// What agents may do although OpenCode would ask, such as `bash=cargo test *`; may be given more than once.
+    /// Anything else that OpenCode would ask is denied: nobody is there.
+    #[arg(long, value_name = "TOOL=PATTERN", value_parser = allowed)]
+    pub allow: Vec<Allowed>,
+    /// Use a server that runs already, such as `http://127.0.0.1:4096`, instead of starting one. Its password is taken
+    /// from `OPENCODE_SERVER_PASSWORD`.
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub server: Option<String>,
+}
+
 /// A time: seconds, or with units.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no time: give seconds, or a time such as 90s, 5m or 2h");
@@ -289,6 +326,24 @@ fn priority(text: &str) -> Result<Priority, String> {
         ("normal", _) | (_, Ok(5)) => Ok(Priority::Normal),
         ("high", _) | (_, Ok(6..=10)) => Ok(Priority::High),
         _ => Err(format!("`{text}` is none of low, normal, high and the numbers 0 to 10")),
+    }
+}
+
+fn model(text: &str) -> Result<ModelRef, String> {
+    match text.split_once('/') {
+        Some((provider, model)) if !provider.is_empty() && !model.is_empty() => {
+            Ok(ModelRef { provider_id: provider.to_owned(), model_id: model.to_owned() })
+        }
+        _ => Err(format!("`{text}` is no model: give its provider and its name, such as `openai/gpt-5`")),
+    }
+}
+
+fn allowed(text: &str) -> Result<Allowed, String> {
+    match text.split_once('=') {
+        Some((permission, pattern)) if !permission.is_empty() && !pattern.is_empty() => {
+            Ok(Allowed { permission: permission.to_owned(), pattern: pattern.to_owned() })
+        }
+        _ => Err(format!("`{text}` allows nothing: give a tool and a pattern, such as `bash=cargo test *`")),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     engine::root,
     fault::{Code, Fault},
     queue::dispatch,
+    server_pool::Places,
     store::{Durability, Filter, Home, Listing, SqliteStore, Store},
     sys::SystemClock,
     task::{ProjectKey, Task, TaskId, Timestamp},
@@ -209,6 +210,13 @@ impl Context {
         let found = store.tasks(&self.project, &filter)?.pop();
         found.ok_or_else(|| Fault::new(Code::UnknownId, format!("`{id}` is no task of {}", self.project.as_str())))
     }
+}
+
+/// Where `OpenCode` may be.
+#[must_use]
+pub fn places() -> Places {
+    let path = env::var_os("PATH").unwrap_or_default();
+    Places { opencode_path: env::var_os("OPENCODE_PATH").map(PathBuf::from), path: env::split_paths(&path).collect() }
 }
 
 /// A runtime for commands that wait.

@@ -18,6 +18,8 @@ pub const STORE: u8 = 5;
 pub const CONFIG: u8 = 6;
 /// OpenCode or another program cannot be run.
 pub const PROGRAM: u8 = 7;
+/// No check failed, but of some it is not known whether they hold.
+pub const NOT_KNOWN: u8 = 8;
 /// The time to wait is over.
 pub const WAITED: u8 = 124;
 /// Stopped by a signal.
@@ -27,11 +29,16 @@ pub const INTERRUPTED: u8 = 130;
 #[must_use]
 pub fn of(fault: &Fault) -> u8 {
     match fault.code {
-        Code::BadConfig => CONFIG,
+        Code::BadConfig | Code::BadPool => CONFIG,
         Code::UnknownId | Code::AmbiguousId => NOT_FOUND,
         Code::WrongState | Code::NotFailed | Code::RetriesUsedUp | Code::NotQueued => STATE,
         Code::WaitOver => WAITED,
-        Code::NotRun => PROGRAM,
+        Code::NotRun
+        | Code::OpencodeMissing
+        | Code::NoPort
+        | Code::ServerNotStarted
+        | Code::ServerDied
+        | Code::PoolClosed => PROGRAM,
         code if code.as_str().starts_with("store-") => STORE,
         code if code.as_str().starts_with("host-") => PROGRAM,
         _ => USAGE,

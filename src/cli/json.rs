@@ -255,6 +255,66 @@ pub struct AgentRow {
     pub success: crate::config::Success,
 }
 
+/// The answer of `servers`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServersAnswer {
+    /// The servers, the oldest first.
+    pub servers: Vec<ServerRow>,
+    /// How many were left behind by processes that were killed, and have been ended now.
+    pub ended: usize,
+}
+
+/// A server of OpenCode's.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerRow {
+    /// Its name in Sortie's home.
+    pub id: String,
+    /// Its address.
+    pub url: String,
+    /// The number of its process.
+    pub pid: Option<u32>,
+    /// Whether its process runs.
+    pub running: bool,
+    /// The project that it was started for; it may serve others as well.
+    pub directory: String,
+    /// When it was started, as RFC 3339.
+    pub started_at: String,
+    /// How long ago that was.
+    pub up_seconds: u64,
+}
+
+/// The answer of `checklist`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ChecklistAnswer {
+    /// `pass` when all checks hold, `fail` when one does not, `incomplete` when of some it is not known.
+    pub overall: &'static str,
+    /// The checks, in the order of the list.
+    pub checks: Vec<VerdictRow>,
+    /// How many were left out because they are ticked off.
+    pub ticked: usize,
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerdictRow {
+    /// What was to be checked.
+    pub check: String,
+    /// The heading that it stands under.
+    pub group: Option<String>,
+    /// `pass`, `fail`, `unclear` when the answer ends with no verdict, or `error` when there is no answer.
+    pub verdict: &'static str,
+    /// Why it does not hold, or why that is not known.
+    pub reason: Option<String>,
+    /// How long it took.
+    pub seconds: f64,
+    /// The tokens that it used, of all kinds.
+    pub tokens: u64,
+    /// Its session, to look into.
+    pub session: Option<String>,
+}
+
 /// The answer of `doctor`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DoctorAnswer {
@@ -306,6 +366,8 @@ mod tests {
         Text(Document<TextAnswer>),
         Clean(Document<CleanAnswer>),
         Agents(Document<AgentsAnswer>),
+        Servers(Document<ServersAnswer>),
+        Checklist(Document<ChecklistAnswer>),
         Doctor(Document<DoctorAnswer>),
         Error(Document<ErrorAnswer>),
     }

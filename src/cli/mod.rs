@@ -104,6 +104,8 @@ fn run(cli: Cli) -> Done {
         Command::Timeout(args) => commands::timeout::run(&context, &args.what),
         Command::Clean(args) => commands::clean::run(&context, &args),
         Command::Agents => commands::agents::run(&context),
+        Command::Checklist(args) => commands::checklist::run(&context, &args),
+        Command::Servers => commands::servers::run(&context),
         Command::Import { directory } => commands::exchange::import(&context, &directory),
         // There is one format, which the arguments have checked.
         Command::Export { directory, format: _ } => commands::exchange::export(&context, &directory),
@@ -130,6 +132,8 @@ fn name_of(command: &Command) -> &'static str {
         Command::Resume(_) => "resume",
         Command::Priority { .. } => "priority",
         Command::Agents => "agents",
+        Command::Checklist(_) => "checklist",
+        Command::Servers => "servers",
         Command::Import { .. } => "import",
         Command::Export { .. } => "export",
         Command::Doctor => "doctor",

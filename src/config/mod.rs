@@ -130,7 +130,7 @@ impl Agent {
     #[must_use]
     pub fn of_opencode() -> Self {
         Self {
-            command: "opencode".to_owned(),
+            command: OPENCODE.to_owned(),
             args: ["run", "{prompt}", "--agent", "{agent}"].map(str::to_owned).to_vec(),
             env: BTreeMap::new(),
             cwd: None,
@@ -140,6 +140,9 @@ impl Agent {
         }
     }
 }
+
+/// The program that is looked for in more places than PATH: see `server_pool::find_opencode`.
+pub const OPENCODE: &str = "opencode";
 
 /// The ports of a range such as `4096-4100`.
 #[must_use]

@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     clock::{Clock, Ids},
-    config::{Config, Success},
+    config::{Config, OPENCODE, Success},
     fault::{Fault, floor},
+    server_pool::{Places, find_opencode},
     store::{Filter, Home, InstanceLock, Store, StoreError, Watcher},
     sys::{
         process::{Adopted, Behind, Held, Identity, Status},
@@ -57,6 +58,8 @@ pub struct Setup<S> {
     pub clock: Arc<dyn Clock>,
     /// Our own program as a gate; what it is to become follows.
     pub gate: Vec<OsString>,
+    /// Where OpenCode may be.
+    pub places: Places,
 }
 
 /// What became of a supervised task.
@@ -79,7 +82,7 @@ pub async fn supervise<S: Store>(
     task: TaskId,
     stop: CancellationToken,
 ) -> Result<Supervised, Fault> {
-    let Setup { home, mut store, config, clock, gate } = setup;
+    let Setup { home, mut store, config, clock, gate, places } = setup;
     let lock = InstanceLock::acquire(&home, Ids::new(Arc::clone(&clock)).instance())?;
     let limits = admit::limits(&config);
     let now = clock.now();
@@ -90,7 +93,14 @@ pub async fn supervise<S: Store>(
     let place = Place::of(&home, task.id);
     let size = config.queue.log_size.map_or(DEFAULT_SIZE, std::num::NonZero::get);
     let log = Log::of(&place);
-    let invocation = Invocation::of(&config.agent(&task.spec.agent), &task, &place);
+    let mut agent = config.agent(&task.spec.agent);
+    if agent.command == OPENCODE
+        && let Ok(program) = find_opencode(&places).await
+    {
+        // Where there is none, its start says so.
+        agent.command = program.to_string_lossy().into_owned();
+    }
+    let invocation = Invocation::of(&agent, &task, &place);
     let guard = Guard::Runner(lock.id(), task.fence);
     let mut run = Run { home, store, clock, task, place, log, size, me: lock.id(), guard, stop };
     let end = match run.agent(gate, &invocation).await {

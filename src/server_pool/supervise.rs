@@ -66,8 +66,10 @@ async fn reuse(shared: &Shared, slot: &Slot, url: &str, password: Option<&str>) 
         () = shared.stop.cancelled() => return State::Stopped,
     };
     if let Err(error) = checked {
-        let message = format!("{error}: {}", error.hint());
-        return State::Failed(Fault::new(error.code(), message));
+        return State::Failed(match error.hint() {
+            hint if hint == error.code().remedy() => error.into(),
+            hint => Fault::new(error.code(), format!("{error}: {hint}")),
+        });
     }
     slot.state.send_replace(State::Ready(endpoint));
     shared.stop.cancelled().await;

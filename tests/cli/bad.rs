@@ -33,6 +33,20 @@ fn bad_uses_say_what_to_do() {
 }
 
 const BAD: &str = "
+# checklist
+checklist
+checklist missing.md
+checklist empty.txt
+checklist binary.txt
+checklist below
+checklist prompt.txt --model gpt
+checklist prompt.txt --allow bash
+checklist prompt.txt --parallel 0
+checklist prompt.txt --timeout 0
+checklist prompt.txt --server http://example.com:80
+checklist prompt.txt --server http://127.0.0.1:1
+checklist prompt.txt extra
+servers extra
 # no command
 frobnicate
 --frobnicate

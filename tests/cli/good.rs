@@ -13,6 +13,7 @@ fn each_command_answers_people() {
         status
         run
         agents
+        servers
         start good hello world
         start bad break it --priority high --title 'A title'
         start reports write --timeout 5m
@@ -144,6 +145,12 @@ fn an_agent_that_is_not_configured_is_opencodes() {
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     assert!(rig.command(&["run"]).env("PATH", path).output().unwrap().status.success());
     assert_eq!(rig.sortie(&["result", id.trim()]).out, "run|a prompt|--agent|coder|\n");
+    // It may have another name elsewhere.
+    let other = rig.root().join("opencode-1.18");
+    std::fs::rename(opencode, &other).unwrap();
+    let id = rig.sortie(&["start", "-q", "coder", "another"]).out;
+    assert!(rig.command(&["run"]).env("OPENCODE_PATH", other).output().unwrap().status.success());
+    assert_eq!(rig.sortie(&["result", id.trim()]).out, "run|another|--agent|coder|\n");
 }
 
 #[test]
@@ -168,6 +175,8 @@ fn each_command_answers_programs() {
         (&["timeout", "list"], "timeout", "tasks"),
         (&["clean", "--dry-run"], "clean", "dryRun"),
         (&["agents"], "agents", "agents"),
+        (&["servers"], "servers", "servers"),
+        (&["checklist", "missing.md"], "checklist", "error"),
         (&["doctor"], "doctor", "checks"),
         (&["result", "0"], "result", "error"),
     ] {
@@ -184,9 +193,22 @@ fn completions_and_the_manual_name_every_command() {
         .iter()
         .map(|arguments| rig.sortie(arguments))
         .collect();
-    for command in
-        ["start", "run", "status", "wait", "logs", "result", "cancel", "retry", "timeout", "clean", "send", "doctor"]
-    {
+    for command in [
+        "start",
+        "run",
+        "status",
+        "wait",
+        "logs",
+        "result",
+        "cancel",
+        "retry",
+        "timeout",
+        "clean",
+        "send",
+        "doctor",
+        "checklist",
+        "servers",
+    ] {
         assert!(texts.iter().all(|did| did.code == 0 && did.out.contains(command)), "{command}");
     }
     assert!(texts.iter().all(|did| !did.out.contains("__gate")));

@@ -1,7 +1,7 @@
 //! The queue under fire: processes that are killed at any moment, and many that work at once.
 //!
-//! `SORTIE_QUEUE_KILLS` says how many rounds, `SORTIE_QUEUE_SECONDS` how long the many work, `SORTIE_QUEUE_SEED` repeats a
-//! run.
+//! `SORTIE_QUEUE_KILLS` says how many rounds, `SORTIE_SERVER_KILLS` how many with servers, `SORTIE_QUEUE_SECONDS` how long
+//! the many work; `SORTIE_QUEUE_SEED` repeats a run.
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![expect(
@@ -15,6 +15,7 @@ mod many;
 #[expect(dead_code, reason = "the tests of the command line use more of it")]
 #[path = "../cli/rig.rs"]
 mod rig;
+mod servers;
 
 use std::{collections::HashMap, env, fs};
 

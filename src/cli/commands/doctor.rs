@@ -7,11 +7,18 @@ use std::{
 
 use super::super::{
     Done,
-    context::{Context, runtime},
+    context::{Context, places, runtime},
     exit,
     json::{Check, DoctorAnswer},
 };
-use crate::{config, fault::Fault, queue::processes::WorkerNote, store::Listing, task::StateName};
+use crate::{
+    config::{self, OPENCODE},
+    fault::Fault,
+    queue::processes::WorkerNote,
+    server_pool::find_opencode,
+    store::Listing,
+    task::StateName,
+};
 
 pub fn run(context: &Context) -> Done {
     let mut checks = vec![configuration(context)];
@@ -44,10 +51,14 @@ pub fn run(context: &Context) -> Done {
     }
     if let Ok(config) = context.config() {
         let mut programs: Vec<_> = config.agents.values().map(|agent| agent.command.clone()).collect();
-        programs.push("opencode".to_owned());
+        programs.retain(|program| program != OPENCODE);
         programs.sort();
         programs.dedup();
         checks.extend(programs.into_iter().map(|program| on_path(&program)));
+        checks.push(match runtime()?.block_on(find_opencode(&places())) {
+            Ok(path) => well("program opencode", path.display().to_string()),
+            Err(fault) => ill("program opencode", &fault),
+        });
     }
     let all_well = checks.iter().all(|check| check.ok);
     for check in &checks {

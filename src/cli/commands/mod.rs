@@ -2,12 +2,14 @@
 
 pub mod agents;
 pub mod change;
+pub mod checklist;
 pub mod clean;
 pub mod doctor;
 pub mod exchange;
 pub mod logs;
 pub mod retry;
 pub mod run;
+pub mod servers;
 pub mod start;
 pub mod status;
 pub mod supervise;

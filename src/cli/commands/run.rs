@@ -2,8 +2,6 @@
 
 use std::{env, ffi::OsString, process::Stdio};
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
     super::{
         Done, SUPERVISE,
@@ -48,12 +46,7 @@ pub fn run(context: &Context, args: &RunArgs) -> Done {
         supervisor: supervisor(context)?,
     };
     let worked = runtime()?.block_on(async {
-        let stop = CancellationToken::new();
-        let asked = stop.clone();
-        tokio::spawn(async move {
-            super::supervise::asked_to_end().await;
-            asked.cancel();
-        });
+        let stop = super::supervise::stop_when_asked();
         // Names are looked up on a connection of their own: the worker holds the other.
         let (_home, mut names) = context.open()?;
         let mut tell = |news| tell(context, &mut names, &news);

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{
     Done, GATE,
-    context::{Context, runtime},
+    context::{Context, places, runtime},
     exit,
 };
 use crate::{
@@ -39,17 +39,27 @@ fn run(project: &Path, task: &str) -> Done {
     let store = SqliteStore::open(&home, Durability::Full)?;
     let own = env::current_exe().map_err(|error| Fault::new(Code::NotRun, format!("this program: {error}")))?;
     let gate = vec![own.into(), GATE.into()];
-    let setup = Setup { home, store, config: context.config()?, clock: std::sync::Arc::clone(&context.clock), gate };
-    runtime()?.block_on(async {
-        let stop = CancellationToken::new();
-        let asked = stop.clone();
-        tokio::spawn(async move {
-            asked_to_end().await;
-            asked.cancel();
-        });
-        supervise(setup, &context.project, id, stop).await
-    })?;
+    let setup = Setup {
+        home,
+        store,
+        config: context.config()?,
+        clock: std::sync::Arc::clone(&context.clock),
+        gate,
+        places: places(),
+    };
+    runtime()?.block_on(async { supervise(setup, &context.project, id, stop_when_asked()).await })?;
     Ok(exit::OK)
+}
+
+/// Is cancelled when this process is asked to end.
+pub fn stop_when_asked() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        asked_to_end().await;
+        asked.cancel();
+    });
+    stop
 }
 
 /// Waits until this process is asked to end.
