@@ -76,7 +76,7 @@ fn whoever_is_killed_no_server_and_no_port_is_left() {
         let victim = VICTIMS[rng.usize(0..VICTIMS.len())];
         let mut command = rig.command(&["checklist", "list.md", "--json"]);
         command.env("OPENCODE_PATH", program).env("FAKE_DIR", &fake).stdout(Stdio::piped()).stderr(Stdio::null());
-        let command = command.spawn().unwrap();
+        let mut command = command.spawn().unwrap();
         // The moment is one of the work's: from the note of the server to long after the last prompt was sent.
         let (steps, before) = (rng.usize(0..24), requests());
         let deadline = Instant::now() + LIMIT;
@@ -102,20 +102,35 @@ fn whoever_is_killed_no_server_and_no_port_is_left() {
         };
         killed += victims.len();
         kill(if victim == Victim::Asked { "-TERM" } else { "-KILL" }, &victims);
+        // A prompt that was not sent yet waits for the next server, which is killed as well.
+        while victim == Victim::Server && command.try_wait().unwrap().is_none() {
+            for (pid, port) in noted(&rig) {
+                ports.insert(port);
+                if let Some(pid) = pid.filter(|pid| servers.insert(*pid)) {
+                    killed += 1;
+                    kill("-KILL", &[pid]);
+                }
+            }
+            assert!(Instant::now() < deadline, "round {round}: the command does not end");
+            std::thread::yield_now();
+        }
         let did = command.wait_with_output().unwrap();
         let answer: Option<Value> = serde_json::from_slice(&did.stdout).ok();
         match victim {
             // What was asked of it has no answer, and the command says so.
             Victim::Server => {
                 let answer = answer.unwrap();
-                let no_answer = answer["error"]["code"] == "server-died" || answer["overall"] == "incomplete";
+                let fault = answer["error"]["code"].as_str().unwrap_or_default();
+                let no_answer =
+                    ["server-died", "server-not-started"].contains(&fault) || answer["overall"] == "incomplete";
                 assert!(no_answer && [7, 8].contains(&did.status.code().unwrap()), "{answer:#}");
             }
             Victim::Asked => assert_eq!(did.status.code(), Some(130)),
             Victim::Command | Victim::CommandAndGuard | Victim::All => assert_eq!(did.status.code(), None),
         }
-        if victim == Victim::Command {
-            // Nobody has to come and end it.
+        if victim == Victim::Command && !servers.is_empty() {
+            // Nobody has to come and end it: what is noted with its process is watched over. In the moment before that
+            // there is the note, by which the next command ends it.
             while !processes(&rig).is_empty() {
                 assert!(Instant::now() < deadline, "round {round}: left behind: {:?}", processes(&rig));
                 std::thread::yield_now();
