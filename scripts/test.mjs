@@ -20,9 +20,10 @@ const { env } = await checkToolchain();
 const total = { passed: 0, failed: 0, skipped: 0, phases: 0 };
 const start = Date.now();
 
+// Some tests in Rust run the real OpenCode as well.
+await ensureInstalled();
 if (wants("rust")) await rust();
 if (wants("binding") || wants("e2e")) {
-  await ensureInstalled();
   heading("build");
   await build(env);
 }
