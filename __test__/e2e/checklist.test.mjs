@@ -119,6 +119,30 @@ test("one server does all checks at once, is listed meanwhile, and ends with an 
   assert.match((await sortie(["servers"])).stdout, /^no server runs/);
 });
 
+test("more servers share the work where more are configured, on the configured ports", async (t) => {
+  const project = sandbox.addProject("shared");
+  writeFileSync(join(project, "sortie.jsonc"), '{ "servers": { "max": 2, "ports": "45100-45180", "isolated": true } }');
+  const late = script({ delay: 600_000, say: "late" });
+  writeFileSync(join(project, "list.md"), Array.from({ length: 4 }, (_, n) => `- [ ] mine ${n}\n  ${late}\n`).join(""));
+  const before = model.requests.length;
+  const args = [PROGRAM, "-C", project, "checklist", join(project, "list.md")];
+  const child = spawn(process.execPath, args, { cwd: sandbox.project, env: env(), stdio: "ignore" });
+  t.after(() => child.kill());
+  const ended = new Promise((done) => child.once("exit", (code, signal) => done([code, signal])));
+  const asked = () => model.requests.slice(before).filter(({ lastUser }) => lastUser.includes("mine")).length;
+  await until(() => asked() >= 4, { timeoutMs: 2 * PATIENCE, what: "all four checks to be at work" });
+  const { servers } = JSON.parse((await sortie(["servers", "--json"])).stdout);
+  const ports = servers.map((/** @type {any} */ { url }) => Number(new URL(url).port));
+  assert.equal(ports.length, 2);
+  assert.ok(
+    ports.every((/** @type {number} */ port) => port >= 45_100 && port <= 45_180),
+    String(ports),
+  );
+  child.kill();
+  assert.deepEqual(await ended, [130, null]);
+  assert.deepEqual(JSON.parse((await sortie(["servers", "--json"])).stdout).servers, []);
+});
+
 test("what OpenCode would ask a person is denied, but for what is allowed", async () => {
   const call = (/** @type {string} */ file) => ({ tool: "bash", args: { command: `touch ${file}`, description: "x" } });
   const project = sandbox.addProject("asking", { config: { permission: { bash: "ask" } } });

@@ -103,7 +103,7 @@ impl Pool {
     /// [`Code::ServerNotStarted`], [`Code::NoPort`], [`Code::PoolClosed`], or, of a server that was given by its URL,
     /// why it cannot be used. Who asks again has it tried again.
     pub async fn server(&self, project: &str) -> Result<Lease, Fault> {
-        self.shared.server(project).await
+        self.shared.server(project, false).await
     }
 
     /// Ends all runs, then all servers; nothing of them is left when this returns.
@@ -122,8 +122,9 @@ impl Pool {
 }
 
 impl Shared {
-    pub(super) async fn server(self: &Arc<Self>, project: &str) -> Result<Lease, Fault> {
-        let held = self.place(project)?;
+    /// A server for a project: its own, or with `spread` any that has less to do.
+    pub(super) async fn server(self: &Arc<Self>, project: &str, spread: bool) -> Result<Lease, Fault> {
+        let held = self.place(project, spread)?;
         let mut state = held.slot().state.subscribe();
         let state = match state.wait_for(|state| !matches!(state, State::Starting)).await {
             Ok(state) => state.clone(),
@@ -142,7 +143,7 @@ impl Shared {
     }
 
     /// A place for a project. One that is over gives way to a new one.
-    fn place(self: &Arc<Self>, project: &str) -> Result<Held, Fault> {
+    fn place(self: &Arc<Self>, project: &str, spread: bool) -> Result<Held, Fault> {
         let mut places = self.places();
         if self.stop_runs.is_cancelled() || self.stop.is_cancelled() {
             return Err(closed());
@@ -162,7 +163,7 @@ impl Shared {
             Source::Start(_) => self.settings.max_servers,
             Source::Reuse { .. } => 1,
         };
-        let slot = match choose(own, &seen, max) {
+        let slot = match choose(own, spread, &seen, max) {
             Choice::Use(at) => Arc::clone(&slots[at]),
             Choice::Start => {
                 // The lowest that is free: what is kept for a place is found again by its number.
@@ -173,7 +174,9 @@ impl Shared {
                 slot
             }
         };
-        projects.insert(project.to_owned(), slot.number);
+        if own.is_none() {
+            projects.insert(project.to_owned(), slot.number);
+        }
         Ok(Held::new(slot))
     }
 

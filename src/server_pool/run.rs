@@ -49,6 +49,9 @@ pub struct Ask {
     pub permissions: inbox::Settings,
     /// Whether a person can answer, at the server. Without one, what is not allowed is denied at once.
     pub attended: bool,
+    /// Whether another server than the project's may run it when that is at work. What goes on in a session is where the
+    /// session is.
+    pub spread: bool,
     /// How often the prompt is taken up again in its session when its server dies. The agent sees what it has done;
     /// what its last tool was at may be done twice.
     pub resume: u32,
@@ -68,6 +71,7 @@ impl Ask {
             timeout: TIMEOUT,
             permissions: inbox::Settings::default(),
             attended: false,
+            spread: false,
             resume: 0,
         }
     }
@@ -181,7 +185,8 @@ async fn attempts(
     loop {
         // The one that died counts no longer.
         *leased = None;
-        let lease = leased.insert(shared.server(&ask.directory).await?);
+        let spread = ask.spread && ask.session.is_none() && turns.session().is_none();
+        let lease = leased.insert(shared.server(&ask.directory, spread).await?);
         let end = tokio::select! {
             end = turns.converse(lease) => end,
             () = lease.ended() => Err(died(turns)),

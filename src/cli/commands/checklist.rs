@@ -86,8 +86,8 @@ async fn settings(servers: &config::Servers, args: &ChecklistArgs) -> Result<Set
 }
 
 async fn worked(pool: &Pool, list: &Checklist, how: &How, directory: &str, out: Out) -> Result<Report, Fault> {
-    // Where there is no server, that is said once, and not of each check. It is held until the last check is over.
-    let _lease = pool.server(directory).await?;
+    // Where there is no server, that is said once, and not of each check.
+    drop(pool.server(directory).await?);
     let (mut over, all) = (0, list.items.len());
     let told = |row: &Row| {
         over += 1;

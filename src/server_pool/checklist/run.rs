@@ -142,6 +142,7 @@ async fn check(pool: &Pool, how: &How, item: Item) -> Row {
         model,
         timeout,
         permissions,
+        spread: true,
         ..Ask::new(directory, prompt(&item))
     };
     let Ran { session, text, usage, error, took, .. } = pool.run_command(ask).await;
