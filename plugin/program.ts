@@ -15,14 +15,16 @@ function platforms(): string[] {
 export function program(): string | undefined {
   const name = process.platform === "win32" ? "sortie.exe" : "sortie";
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
-  const places = [root];
+  const own = join(root, name);
+  if (existsSync(own)) return own;
   const require = createRequire(import.meta.url);
   for (const platform of platforms()) {
     try {
-      places.push(dirname(require.resolve(`opencode-sortie-${platform}/package.json`)));
+      const path = join(dirname(require.resolve(`opencode-sortie-${platform}/package.json`)), name);
+      if (existsSync(path)) return path;
     } catch {
       // Of the packages for all platforms one is installed, or none.
     }
   }
-  return places.map((place) => join(place, name)).find((path) => existsSync(path));
+  return undefined;
 }

@@ -198,9 +198,7 @@ impl<S: Store> Worker<'_, S> {
     /// more.
     fn start(&mut self, tell: &mut dyn FnMut(News)) -> Result<Next, Fault> {
         let now = self.clock.now();
-        let is_new = |task: &TaskId| !self.run.contains(task);
-        let is_full = self.plan.most.is_some_and(|most| self.run.len() >= most);
-        let queue = self.store.queue(self.project, InstanceId::QUEUE, now, &admit::wanted())?;
+        let mut queue = self.store.queue(self.project, InstanceId::QUEUE, now, &admit::wanted())?;
         let unclaimed: Vec<Own> = self
             .children
             .values()
@@ -211,18 +209,15 @@ impl<S: Store> Worker<'_, S> {
                 Own { same_project: true, lane, count: 1 }
             })
             .collect();
-        let mut queue = queue;
         queue.candidates.retain(|candidate| {
-            let is_meant = self.plan.only.as_ref().is_none_or(|only| only.contains(&candidate.id));
             let rests = self.rests.get(&candidate.id).is_some_and(|until| now < *until);
-            is_meant && !rests && !self.children.contains_key(&candidate.id) && (!is_full || !is_new(&candidate.id))
+            self.may_run(candidate.id) && !rests && !self.children.contains_key(&candidate.id)
         });
         let chosen = admit::look(self.home, &self.limits, queue, &unclaimed, &mut self.left, now);
         let room = self.plan.parallel.saturating_sub(self.children.len());
         let has_more = chosen.start.len() > room;
         for candidate in chosen.start.into_iter().take(room) {
-            let is_new = !self.run.contains(&candidate.id);
-            if is_new && self.plan.most.is_some_and(|most| self.run.len() >= most) {
+            if !self.may_run(candidate.id) {
                 break;
             }
             let Some(task) = self.task(candidate.id)? else { continue };
@@ -241,22 +236,30 @@ impl<S: Store> Worker<'_, S> {
         Ok(if goes_on || self.may_come(due.is_some())? { Next::At(next) } else { Next::Nothing })
     }
 
+    /// Whether a task is one of those that are to be run.
+    fn is_meant(&self, task: TaskId) -> bool {
+        self.plan.only.as_ref().is_none_or(|only| only.contains(&task))
+    }
+
+    /// Whether a task may be run here: again, or as one more.
+    fn may_run(&self, task: TaskId) -> bool {
+        let is_full = self.plan.most.is_some_and(|most| self.run.len() >= most);
+        self.is_meant(task) && (!is_full || self.run.contains(&task))
+    }
+
     /// Whether something of what is meant may still start here without anybody's doing.
     fn may_come(&mut self, is_due: bool) -> Result<bool, Fault> {
-        let is_full = self.plan.most.is_some_and(|most| self.run.len() >= most);
         let filter = Filter { states: StateName::OPEN.to_vec(), ..Filter::default() };
         let open = self.store.tasks(self.project, &filter)?;
         let stuck: HashSet<_> = stuck(&open).into_iter().map(|task| task.id).collect();
         Ok(open.iter().any(|task| {
-            let is_meant = self.plan.only.as_ref().is_none_or(|only| only.contains(&task.id));
-            let is_new = !self.run.contains(&task.id);
             // What runs elsewhere may come back, were it that whoever runs it dies just now.
             let waits = match task.state.name() {
                 StateName::Running => true,
                 StateName::Pending => !stuck.contains(&task.id) && (is_due || task.state.not_before().is_none()),
                 _ => false,
             };
-            is_meant && task.is_queued() && waits && (!is_new || !is_full)
+            self.may_run(task.id) && task.is_queued() && waits
         }))
     }
 
@@ -307,8 +310,7 @@ impl<S: Store> Worker<'_, S> {
         }
         let filter = Filter { states: StateName::OPEN.to_vec(), ..Filter::default() };
         let open = self.store.tasks(self.project, &filter)?;
-        let is_meant = |task: &Task| self.plan.only.as_ref().is_none_or(|only| only.contains(&task.id));
-        let stuck = stuck(&open).into_iter().filter(|task| is_meant(task)).cloned().collect();
+        let stuck = stuck(&open).into_iter().filter(|task| self.is_meant(task.id)).cloned().collect();
         Ok(Worked { tasks, stuck, interrupted })
     }
 }
