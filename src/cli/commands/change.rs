@@ -12,12 +12,11 @@ use super::{
         json::{TaskList, priority},
         view,
     },
-    rows,
+    refusal, rows, write,
 };
 use crate::{
-    fault::{Code, Fault},
     queue::{processes::is_supervised, supervise::end_left},
-    store::{Home, SqliteStore, Store, StoreError},
+    store::Home,
     task::{CancelReason, Change, Guard, Priority, StateName, Task},
 };
 
@@ -50,19 +49,12 @@ fn change(context: &Context, names: &[String], change: &Change, done: &str) -> D
     let now = context.now();
     for task in &tasks {
         if let Err(refused) = crate::task::transition(task, Guard::Anyone, change, now) {
-            return Err(Fault::new(Code::WrongState, format!("task {}: {refused}", task.id)));
+            return Err(refusal(task, &refused));
         }
     }
     let mut changed = Vec::new();
     for task in &tasks {
-        match write(&mut store, task, change, now) {
-            Ok(after) => changed.push(after),
-            // It went another way between the look and the write.
-            Err(StoreError::Refused(refused)) => {
-                return Err(Fault::new(Code::WrongState, format!("task {}: {refused}", task.id)));
-            }
-            Err(error) => return Err(error.into()),
-        }
+        changed.push(write(context, &mut store, task, change)?);
     }
     let stops = matches!(change, Change::Cancel { .. } | Change::Pause);
     if stops && changed.iter().any(|task| task.run.is_some()) {
@@ -78,15 +70,6 @@ fn change(context: &Context, names: &[String], change: &Change, done: &str) -> D
     }
     context.out.document("change", TaskList { tasks: rows });
     Ok(exit::OK)
-}
-
-fn write(
-    store: &mut SqliteStore,
-    task: &Task,
-    change: &Change,
-    now: crate::task::Timestamp,
-) -> Result<Task, StoreError> {
-    Ok(store.change(task.id, Guard::Anyone, change, None, now)?.step.task)
 }
 
 /// Waits until nothing is left of a stopped task's agent. Its supervisor ends it; where that is dead, we do.

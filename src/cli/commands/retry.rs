@@ -1,8 +1,8 @@
 //! `sortie retry` and `sortie send`: new tasks from ended ones.
 
 use super::{
-    super::{Done, args::RetryArgs, context::Context, exit, json::TaskList, view},
-    rows, words,
+    super::{Done, args::RetryArgs, context::Context, view},
+    answer, words,
 };
 use crate::{
     fault::{Code, Fault},
@@ -83,9 +83,7 @@ fn follow_up(of: &Task, answer: &str, message: &str) -> String {
 
 fn launched(context: &Context, store: &mut SqliteStore, task: &Task, command: &'static str, what: &str) -> Done {
     store.launch(std::slice::from_ref(task))?;
-    let rows = rows(context, store, std::slice::from_ref(task))?;
-    context.out.say(format!("{}  {what}: {}", rows[0].short_id, view::one_line(&task.spec.title)));
+    let done = answer(context, store, task, command, what)?;
     context.out.hint("next: sortie run");
-    context.out.document(command, TaskList { tasks: rows });
-    Ok(exit::OK)
+    Ok(done)
 }

@@ -1,6 +1,6 @@
 //! `sortie run`: works the queue.
 
-use std::{env, ffi::OsString, process::Stdio};
+use std::{ffi::OsString, process::Stdio};
 
 use super::{
     super::{
@@ -67,9 +67,7 @@ fn parallel(args: &RunArgs, config: &Config) -> usize {
 
 /// The command that supervises one task.
 fn supervisor(context: &Context) -> Result<Vec<OsString>, Fault> {
-    let own = env::current_exe().map_err(|error| Fault::new(Code::NotRun, format!("this program: {error}")))?;
-    let project = OsString::from(context.project.as_str());
-    Ok(vec![own.into(), SUPERVISE.into(), project])
+    Ok(vec![super::own_program()?.into(), SUPERVISE.into(), context.project.as_str().into()])
 }
 
 /// Leaves a worker behind: the same command in a process of its own.

@@ -1,6 +1,6 @@
 //! What `sortie run` starts: the supervisor of one task, and the gate before its agent.
 
-use std::{env, ffi::OsString, io::Write, path::Path};
+use std::{ffi::OsString, io::Write, path::Path};
 
 use tokio_util::sync::CancellationToken;
 
@@ -37,8 +37,7 @@ fn run(project: &Path, task: &str) -> Done {
     let id: TaskId = task.parse().map_err(|error| Fault::new(Code::UnknownId, format!("`{task}`: {error}")))?;
     let home = Context::home()?;
     let store = SqliteStore::open(&home, Durability::Full)?;
-    let own = env::current_exe().map_err(|error| Fault::new(Code::NotRun, format!("this program: {error}")))?;
-    let gate = vec![own.into(), GATE.into()];
+    let gate = vec![super::own_program()?.into(), GATE.into()];
     let setup = Setup {
         home,
         store,

@@ -9,14 +9,15 @@ use super::{
         json::TaskList,
         view,
     },
+    answer,
     change::gone,
-    rows,
+    rows, write,
 };
 use crate::{
     fault::{Code, Fault},
     queue::start::backoff,
-    store::{Filter, Store, StoreError},
-    task::{Change, ErrorClass, Failure, FailureKind, Guard, MAX_TIMEOUT, Retry, StateName, Task},
+    store::{Filter, Store},
+    task::{Change, ErrorClass, Failure, FailureKind, MAX_TIMEOUT, Retry, StateName, Task},
 };
 
 pub fn run(context: &Context, what: &[String]) -> Done {
@@ -64,8 +65,8 @@ fn extend(context: &Context, name: &str, time: &str) -> Done {
             format!("with {} more it would be beyond {} h", view::duration(by), MAX_TIMEOUT.as_secs() / 3_600);
         return Err(Fault::new(Code::BadTimeout, message));
     }
-    let task = changed(context, &mut store, &task, &Change::Extend { by })?;
-    answer(context, &mut store, &task, &format!("has {} in all", view::duration(task.limit())))
+    let task = write(context, &mut store, &task, &Change::Extend { by })?;
+    answer(context, &mut store, &task, "timeout", &format!("has {} in all", view::duration(task.limit())))
 }
 
 fn end(context: &Context, name: &str) -> Done {
@@ -83,28 +84,8 @@ fn end(context: &Context, name: &str) -> Done {
     let again = task.is_queued() && task.attempt < task.spec.max_attempts;
     let retry = again.then(|| Retry::plain(context.now().after(backoff(task.attempt)), false));
     let before = task.clone();
-    let task = changed(context, &mut store, &task, &Change::Fail { failure, retry })?;
+    let task = write(context, &mut store, &task, &Change::Fail { failure, retry })?;
     // What it ran is named by the row before: a task that is tried again has forgotten it.
     runtime()?.block_on(gone(&home, &Task { state: task.state.clone(), ..before }));
-    answer(context, &mut store, &task, "timed out")
-}
-
-fn changed(
-    context: &Context,
-    store: &mut crate::store::SqliteStore,
-    task: &Task,
-    change: &Change,
-) -> Result<Task, Fault> {
-    match store.change(task.id, Guard::Anyone, change, None, context.now()) {
-        Ok(changed) => Ok(changed.step.task),
-        Err(StoreError::Refused(refused)) => Err(Fault::new(Code::WrongState, format!("task {}: {refused}", task.id))),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn answer(context: &Context, store: &mut crate::store::SqliteStore, task: &Task, what: &str) -> Done {
-    let rows = rows(context, store, std::slice::from_ref(task))?;
-    context.out.say(format!("{}  {what}: {}", rows[0].short_id, view::one_line(&task.spec.title)));
-    context.out.document("timeout", TaskList { tasks: rows });
-    Ok(exit::OK)
+    answer(context, &mut store, &task, "timeout", "timed out")
 }
