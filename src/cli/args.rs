@@ -18,7 +18,8 @@ use crate::{
 #[command(name = "sortie", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 all well, 1 a task failed, was cancelled or stands still, 2 wrong use, 3 no such task,\n\
-    4 not in this state, 5 Sortie's own files, 6 configuration, 7 OpenCode,\n    8 a check came to no verdict, 124 waited too long, 130 interrupted."
+    4 not in this state, 5 Sortie's own files, 6 configuration, 7 OpenCode,\n\
+    8 a check came to no verdict, 124 waited too long, 130 interrupted."
 )]
 pub struct Cli {
     /// Print one JSON document for programs instead of text for people.
