@@ -94,7 +94,9 @@ pub async fn supervise<S: Store>(
     let size = config.queue.log_size.map_or(DEFAULT_SIZE, std::num::NonZero::get);
     let log = Log::of(&place);
     let mut agent = config.agent(&task.spec.agent);
+    // One that is taken up runs already.
     if agent.command == OPENCODE
+        && agent_of(&task).is_none()
         && let Ok(program) = find_opencode(&places).await
     {
         // Where there is none, its start says so.
