@@ -74,6 +74,14 @@ fn in_environment(places: &Places, windows: bool) -> Result<Result<PathBuf, Vec<
     Ok(Err(tried))
 }
 
+impl Places {
+    /// The first file of `PATH` that has a program's name.
+    #[must_use]
+    pub fn file(&self, program: &str) -> Option<PathBuf> {
+        first(self.path.iter(), &names(program, cfg!(windows)), Path::is_file)
+    }
+}
+
 /// The names that a program has as a file.
 fn names(program: &str, windows: bool) -> Vec<String> {
     if windows {
@@ -83,10 +91,17 @@ fn names(program: &str, windows: bool) -> Vec<String> {
     }
 }
 
+fn first<'a>(
+    path: impl Iterator<Item = &'a PathBuf>,
+    names: &[String],
+    fits: impl Fn(&Path) -> bool,
+) -> Option<PathBuf> {
+    path.flat_map(|directory| names.iter().map(|name| directory.join(name))).find(|file| fits(file))
+}
+
 fn in_path(path: &[PathBuf], names: &[String]) -> Option<PathBuf> {
     let absolute = path.iter().filter(|directory| directory.is_absolute());
-    let mut files = absolute.flat_map(|directory| names.iter().map(|name| directory.join(name)));
-    files.find(|file| process::is_program(file))
+    first(absolute, names, process::is_program)
 }
 
 fn named(path: &[PathBuf]) -> String {

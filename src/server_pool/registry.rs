@@ -48,6 +48,12 @@ pub struct Found {
 }
 
 impl Record {
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Ends its server and all that this started; returns whether there was anything.
     pub(super) async fn end(&self) -> bool {
         let mark = (MARK, self.id.as_str());

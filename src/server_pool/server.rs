@@ -110,8 +110,7 @@ fn not_started(why: impl fmt::Display) -> Fault {
 pub(super) async fn start(shared: &Shared, slot: &Slot, how: &Start) -> Result<Server, Trouble> {
     let port = shared.ports.take().map_err(Trouble::ForGood)?;
     let (record, command, password) = prepare(shared, slot, how, &port).map_err(Trouble::ForGood)?;
-    let url = format!("http://127.0.0.1:{}", port.number());
-    let endpoint = Endpoint::new(&url, Some(&password)).map_err(Trouble::ForGood)?;
+    let endpoint = Endpoint::new(&record.url(), Some(&password)).map_err(Trouble::ForGood)?;
     // Written down first: whoever is killed right after the start has left a record all the same.
     record.write(&shared.home).map_err(|error| Trouble::ForGood(error.into()))?;
     let running = match Running::start(&command) {

@@ -1,9 +1,6 @@
 //! `sortie doctor`: whether all is as it should be.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::super::{
     Done,
@@ -15,7 +12,7 @@ use crate::{
     config::{self, OPENCODE},
     fault::Fault,
     queue::processes::WorkerNote,
-    server_pool::find_opencode,
+    server_pool::{Places, find_opencode},
     store::Listing,
     task::StateName,
 };
@@ -54,8 +51,9 @@ pub fn run(context: &Context) -> Done {
         programs.retain(|program| program != OPENCODE);
         programs.sort();
         programs.dedup();
-        checks.extend(programs.into_iter().map(|program| on_path(&program)));
-        checks.push(match runtime()?.block_on(find_opencode(&places())) {
+        let places = places();
+        checks.extend(programs.into_iter().map(|program| on_path(&program, &places)));
+        checks.push(match runtime()?.block_on(find_opencode(&places)) {
             Ok(path) => well("program opencode", path.display().to_string()),
             Err(fault) => ill("program opencode", &fault),
         });
@@ -91,16 +89,12 @@ fn configuration(context: &Context) -> Check {
 }
 
 /// Whether a program is there.
-fn on_path(program: &str) -> Check {
+fn on_path(program: &str, places: &Places) -> Check {
     let name = format!("program {program}");
     let found = if Path::new(program).components().count() > 1 {
         Some(PathBuf::from(program)).filter(|path| path.is_file())
     } else {
-        let endings: &[&str] = if cfg!(windows) { &[".exe", ".cmd", ".bat"] } else { &[""] };
-        let path = env::var_os("PATH").unwrap_or_default();
-        let places = env::split_paths(&path)
-            .flat_map(|place| endings.iter().map(move |end| place.join(format!("{program}{end}"))));
-        places.into_iter().find(|path| path.is_file())
+        places.file(program)
     };
     match found {
         Some(path) => well(&name, path.display().to_string()),

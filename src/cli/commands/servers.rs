@@ -15,8 +15,8 @@ pub fn run(context: &Context) -> Done {
     let servers: Vec<_> = registry::list(&home)?
         .into_iter()
         .map(|found| ServerRow {
+            url: found.record.url(),
             id: found.record.id,
-            url: format!("http://127.0.0.1:{}", found.record.port),
             pid: found.record.process.map(|process| process.pid),
             running: found.runs,
             directory: found.record.directory,
