@@ -1,11 +1,11 @@
 //! `kill -9` at random moments.
 
 use std::{
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-use crate::{check, configure, number, processes, ran, rig::Rig, rng};
+use crate::{check, configure, number, processes, ran, rig::Rig, rng, signal};
 
 /// How long a round may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -41,11 +41,7 @@ fn kill(rig: &Rig, victim: Victim, rng: &mut fastrand::Rng) -> usize {
     if victim != Victim::All {
         found.truncate(1);
     }
-    if found.is_empty() {
-        return 0;
-    }
-    let pids = found.iter().map(ToString::to_string);
-    Command::new("kill").arg("-9").args(pids).stderr(Stdio::null()).status().unwrap();
+    signal("-KILL", &found);
     found.len()
 }
 

@@ -17,7 +17,11 @@ mod many;
 mod rig;
 mod servers;
 
-use std::{collections::HashMap, env, fs};
+use std::{
+    collections::HashMap,
+    env, fs,
+    process::{Command, Stdio},
+};
 
 use rig::Rig;
 use serde_json::Value;
@@ -55,22 +59,34 @@ fn ran(rig: &Rig) -> HashMap<String, (u32, u32)> {
     counts
 }
 
+/// The numbers of all processes.
+fn pids() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Sends a signal to processes that may have ended.
+fn signal(name: &str, pids: &[u32]) {
+    if !pids.is_empty() {
+        let pids = pids.iter().map(ToString::to_string);
+        Command::new("kill").arg(name).args(pids).stderr(Stdio::null()).status().unwrap();
+    }
+}
+
 /// The living processes that were started for this home, with their command lines.
 fn processes(rig: &Rig) -> Vec<(u32, Vec<String>)> {
     let mark = format!("SORTIE_HOME={}", rig.home().display());
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
-        let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        environ.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()) && !stat.contains(") Z ")
-    })
-    .map(|pid| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-        (pid, words.map(|word| String::from_utf8_lossy(word).into_owned()).collect())
-    })
-    .collect()
+    pids()
+        .filter(|pid| {
+            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            environ.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()) && !stat.contains(") Z ")
+        })
+        .map(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+            (pid, words.map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+        })
+        .collect()
 }
 
 /// All tasks as the command line shows them.

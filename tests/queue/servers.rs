@@ -4,13 +4,13 @@ use std::{
     collections::BTreeSet,
     fs,
     net::TcpStream,
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::{number, processes, rig::Rig, rng};
+use crate::{number, pids, processes, rig::Rig, rng, signal};
 
 /// How long a round may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -34,20 +34,12 @@ const VICTIMS: [Victim; 5] = [Victim::Server, Victim::Command, Victim::CommandAn
 
 /// The guards of servers. They have no environment.
 fn guards(servers: &BTreeSet<u32>) -> Vec<u32> {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| {
-        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        servers.iter().any(|server| line.ends_with(&format!("\0sortie-guard\0{server}\0")))
-    })
-    .collect()
-}
-
-fn kill(signal: &str, pids: &[u32]) {
-    if !pids.is_empty() {
-        let pids = pids.iter().map(ToString::to_string);
-        Command::new("kill").arg(signal).args(pids).stderr(Stdio::null()).status().unwrap();
-    }
+    pids()
+        .filter(|pid| {
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            servers.iter().any(|server| line.ends_with(&format!("\0sortie-guard\0{server}\0")))
+        })
+        .collect()
 }
 
 /// The servers that are written down: their processes and ports.
@@ -101,14 +93,14 @@ fn whoever_is_killed_no_server_and_no_port_is_left() {
             Victim::All => [guards(&servers), leaders, vec![command.id()]].concat(),
         };
         killed += victims.len();
-        kill(if victim == Victim::Asked { "-TERM" } else { "-KILL" }, &victims);
+        signal(if victim == Victim::Asked { "-TERM" } else { "-KILL" }, &victims);
         // A prompt that was not sent yet waits for the next server, which is killed as well.
         while victim == Victim::Server && command.try_wait().unwrap().is_none() {
             for (pid, port) in noted(&rig) {
                 ports.insert(port);
                 if let Some(pid) = pid.filter(|pid| servers.insert(*pid)) {
                     killed += 1;
-                    kill("-KILL", &[pid]);
+                    signal("-KILL", &[pid]);
                 }
             }
             assert!(Instant::now() < deadline, "round {round}: the command does not end");
