@@ -55,6 +55,7 @@ impl Attachment {
         let Ok(permit) = Arc::clone(&project.core.commands).try_acquire_owned() else {
             return Err(full("in this OpenCode", MOST));
         };
+        let now = project.core.clock.now();
         let (deadline, time) = watch::channel(Instant::now() + start.limit);
         let (command, live, note) = {
             let mut list = project.commands.list();
@@ -81,7 +82,6 @@ impl Attachment {
                     .inspect_err(|error| tracing::warn!(%error, "a command is not noted"))
                     .ok()
             });
-            let now = project.core.clock.now();
             let command = Arc::new(Command {
                 id,
                 line: start.line,
