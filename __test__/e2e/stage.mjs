@@ -298,11 +298,11 @@ export function timesTold(messages, id) {
   return times;
 }
 
-/** The most requests that were open at once. @param {ModelRequest[]} requests */
-export function mostAtOnce(requests) {
-  const open = (/** @type {ModelRequest} */ { at }) =>
-    requests.filter((other) => other.at <= at && (other.endedAt ?? Number.POSITIVE_INFINITY) > at).length;
-  return Math.max(0, ...requests.map(open));
+/** The most that were open at once. @param {{ at: number, endedAt?: number | undefined }[]} spans */
+export function mostAtOnce(spans) {
+  const open = (/** @type {{ at: number }} */ { at }) =>
+    spans.filter((other) => other.at <= at && (other.endedAt ?? Number.POSITIVE_INFINITY) > at).length;
+  return Math.max(0, ...spans.map(open));
 }
 
 /** The model's requests in a session. @param {ModelServer} model @param {string} session */
