@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::guards::UNREADABLE;
 use crate::{
-    opencode::{ClientError, ProviderError},
+    opencode::{ClientError, Finish, ProviderError},
     task::{ErrorClass, Failure, FailureKind},
 };
 
@@ -51,7 +51,7 @@ pub fn endless(answers: u32) -> Failure {
 
 /// The agent finished without a word.
 #[must_use]
-pub fn no_output(finish: &str) -> Failure {
+pub fn no_output(finish: &Finish) -> Failure {
     error(ErrorClass::NoOutput, format!("the agent finished ({finish}) without any text"))
 }
 
@@ -132,8 +132,7 @@ pub fn of_provider(found: &ProviderError) -> Failure {
         _ => ErrorClass::Unknown,
     };
     let status = found.status_code.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
-    let message = if found.message.is_empty() { found.name.as_str() } else { found.message.as_str() };
-    error(class, format!("{}{status}", super::handoff::cut(message, 1_000)))
+    error(class, format!("{}{status}", super::handoff::cut(found.words(), 1_000)))
 }
 
 /// What came of a request to the host.

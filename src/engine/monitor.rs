@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::failures;
 use crate::{
     opencode::{
-        AssistantInfo, Message, MessageId, MessageInfo, ModelRef, Part, PartId, ProviderError, Session, SessionStatus,
+        AssistantInfo, Finish, Message, MessageId, MessageInfo, ModelRef, Part, PartId, ProviderError, Session,
+        SessionStatus,
     },
-    task::{DiffSummary, Failure, Outcome, Tokens, Usage},
+    task::{DiffSummary, Failure, Outcome, Usage},
 };
 
 /// Answers in a row that end with the finish `unknown` after which the run is stopped. The host asks the model again
@@ -242,12 +243,12 @@ impl Monitor {
         if let Some(error) = &info.error {
             return if error.is_abort() { Reading::Aborted } else { Reading::Failed(failures::of_provider(error)) };
         }
-        match info.finish.as_deref() {
+        match &info.finish {
             None if info.completed => Reading::Aborted,
-            None | Some("tool-calls" | "unknown") => Reading::Open,
+            None | Some(Finish::Tools | Finish::Unknown) => Reading::Open,
             Some(_) if !info.completed && !idle => Reading::Open,
-            Some("length") => Reading::Failed(failures::cut_off()),
-            Some(finish) => {
+            Some(Finish::Cut) => Reading::Failed(failures::cut_off()),
+            Some(finish @ Finish::Last(_)) => {
                 let text = self.text(id);
                 if text.trim().is_empty() {
                     Reading::Failed(failures::no_output(finish))
@@ -314,7 +315,7 @@ impl Monitor {
     /// calls.
     fn was_refused(&self) -> bool {
         let info = self.last_answer().and_then(|(_, turn)| turn.info.as_ref());
-        info.is_some_and(|info| info.completed && info.error.is_none() && info.finish.as_deref() == Some("tool-calls"))
+        info.is_some_and(|info| info.completed && info.error.is_none() && info.finish == Some(Finish::Tools))
     }
 
     /// What the user refused in the last turn: the host ends the turn there, with a `finish` that promises more.
@@ -341,13 +342,7 @@ impl Monitor {
     pub fn usage(&self) -> Usage {
         let mut usage = Usage { diff: self.diff, ..Usage::default() };
         for info in self.turns.values().filter_map(|turn| turn.info.as_ref()) {
-            let Tokens { input, output, reasoning, cache_read, cache_write } = info.tokens.into();
-            usage.tokens.input += input;
-            usage.tokens.output += output;
-            usage.tokens.reasoning += reasoning;
-            usage.tokens.cache_read += cache_read;
-            usage.tokens.cache_write += cache_write;
-            usage.cost += info.cost;
+            usage.add(info.tokens.into(), info.cost);
         }
         usage
     }
@@ -382,10 +377,10 @@ impl Monitor {
     }
 
     fn count_unknown(&mut self, info: &AssistantInfo) {
-        let seen = self.turns.get(&info.id).and_then(|turn| turn.info.as_ref()).and_then(|info| info.finish.as_deref());
-        match (seen, info.finish.as_deref()) {
-            (None, Some("unknown")) => self.unknown_ends += 1,
-            (_, Some("unknown") | None) => {}
+        let seen = self.turns.get(&info.id).and_then(|turn| turn.info.as_ref()).and_then(|info| info.finish.as_ref());
+        match (seen, &info.finish) {
+            (None, Some(Finish::Unknown)) => self.unknown_ends += 1,
+            (_, Some(Finish::Unknown) | None) => {}
             _ => self.unknown_ends = 0,
         }
     }
@@ -427,7 +422,7 @@ fn is_refusal(error: &str) -> bool {
 impl Turn {
     /// Whether the output limit cut it off.
     fn is_cut(&self) -> bool {
-        self.info.as_ref().is_some_and(|info| info.finish.as_deref() == Some("length"))
+        self.info.as_ref().is_some_and(|info| info.finish == Some(Finish::Cut))
     }
 
     /// Whether it is the host's summary of the session.

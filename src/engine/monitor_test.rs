@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::monitor::{Heard, Monitor, Reading, STABLE_POLLS, Signal, UNKNOWN_ENDS};
 use crate::{
-    opencode::{Message, MessageInfo, Part, ProviderError, SessionStatus},
+    opencode::{Finish, Message, MessageInfo, Part, ProviderError, SessionStatus},
     task::{ErrorClass, FailureKind},
 };
 
@@ -318,7 +318,7 @@ fn shown(signals: &[Signal], wanted: &str) -> (bool, String) {
         match signal {
             Signal::Message(info) if info.id().as_str() == wanted => {
                 finished = match info.as_ref() {
-                    MessageInfo::Assistant(info) => matches!(info.finish.as_deref(), Some("stop" | "length")),
+                    MessageInfo::Assistant(info) => info.finish.as_ref().is_some_and(|finish| !finish.goes_on()),
                     MessageInfo::User(_) => false,
                 };
             }
@@ -355,7 +355,7 @@ proptest! {
                 let answer = (last_user + 1..16).rev().map(|n| shown(&signals[..=at], &id(n))).find(|(finished, words)| *finished || !words.is_empty());
                 let (finished, words) = answer.unwrap_or_default();
                 // Pieces that were cut off before it are a part of the result.
-                let cut = |signal: &Signal| matches!(signal, Signal::Message(info) if matches!(info.as_ref(), MessageInfo::Assistant(info) if info.finish.as_deref() == Some("length")));
+                let cut = |signal: &Signal| matches!(signal, Signal::Message(info) if matches!(info.as_ref(), MessageInfo::Assistant(info) if info.finish == Some(Finish::Cut)));
                 let whole = if signals[..=at].iter().any(cut) { outcome.text.ends_with(&words) } else { outcome.text == words };
                 prop_assert!(finished && !outcome.text.trim().is_empty() && whole, "{words:?} {outcome:?}");
             }

@@ -254,7 +254,7 @@ pub async fn is_told(
     };
     Ok(newest[at + 1..].iter().any(|later| match &later.info {
         MessageInfo::User(_) => true,
-        MessageInfo::Assistant(info) => info.finish.as_deref().is_some_and(|finish| finish != "tool-calls"),
+        MessageInfo::Assistant(info) => info.finish.as_ref().is_some_and(|finish| !finish.goes_on()),
     }))
 }
 

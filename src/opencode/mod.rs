@@ -27,7 +27,7 @@ pub use ids::{CallId, MessageId, ParseIdError, PartId, PermissionId, QuestionId,
 pub use message_id::AscendingIds;
 pub use transport::{BoxFuture, Method, Request, Response, Transport, TransportError};
 pub use types::{
-    Agent, AgentMode, AssistantInfo, ChangeSummary, Fingerprint, Message, MessageInfo, ModelRef, Part,
+    Agent, AgentMode, AssistantInfo, ChangeSummary, Fingerprint, Finish, Message, MessageInfo, ModelRef, Part,
     PermissionRequest, ProviderError, Question, QuestionOption, QuestionRequest, Rule, Session, SessionStatus,
     SessionTime, TextPart, TokenCounts, ToolPart, ToolSource, ToolState, ToolStatus, UserInfo, UserModel,
 };

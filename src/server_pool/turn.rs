@@ -1,8 +1,8 @@
 //! What a session's messages say about a prompt. Pure.
 
 use crate::{
-    opencode::{AssistantInfo, Message, MessageId, MessageInfo, Part},
-    task::{Tokens, Usage},
+    opencode::{AssistantInfo, Finish, Message, MessageId, MessageInfo, Part},
+    task::Usage,
 };
 
 /// How a prompt stands.
@@ -29,18 +29,21 @@ pub(super) fn read(messages: &[Message], prompt: &MessageId, idle: bool) -> Read
         return Reading::Open;
     }
     if let Some(error) = &info.error {
-        let said = if error.message.is_empty() { &error.name } else { &error.message };
         let stopped = error.is_abort() || error.name.is_empty();
-        return Reading::Failed(if stopped { "it was stopped from outside".to_owned() } else { said.clone() });
+        return Reading::Failed(if stopped {
+            "it was stopped from outside".to_owned()
+        } else {
+            error.words().to_owned()
+        });
     }
-    match info.finish.as_deref() {
+    match &info.finish {
         None if info.completed => Reading::Failed("it was stopped from outside".to_owned()),
-        Some("tool-calls") if idle && info.completed => Reading::Halted,
-        None | Some("tool-calls" | "unknown") => Reading::Open,
+        Some(Finish::Tools) if idle && info.completed => Reading::Halted,
+        None | Some(Finish::Tools | Finish::Unknown) => Reading::Open,
         // The host notes the end a moment later; if it died in between, it never does.
         Some(_) if !info.completed && !idle => Reading::Open,
-        Some("length") => Reading::Failed("the answer was cut off by the model's output limit".to_owned()),
-        Some(finish) => {
+        Some(Finish::Cut) => Reading::Failed("the answer was cut off by the model's output limit".to_owned()),
+        Some(finish @ Finish::Last(_)) => {
             let text = text(message);
             if text.trim().is_empty() {
                 Reading::Failed(format!("the model answered nothing (it ended with `{finish}`)"))
@@ -66,14 +69,7 @@ pub(super) fn last_words(messages: &[Message], prompt: &MessageId) -> String {
 pub(super) fn usage(messages: &[Message], prompt: &MessageId) -> Usage {
     let mut usage = Usage::default();
     for (_, info) in answers(messages, prompt) {
-        let Tokens { input, output, reasoning, cache_read, cache_write } = info.tokens.into();
-        let tokens = &mut usage.tokens;
-        tokens.input += input;
-        tokens.output += output;
-        tokens.reasoning += reasoning;
-        tokens.cache_read += cache_read;
-        tokens.cache_write += cache_write;
-        usage.cost += info.cost;
+        usage.add(info.tokens.into(), info.cost);
     }
     usage
 }

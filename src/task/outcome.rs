@@ -50,6 +50,20 @@ pub struct Usage {
     pub diff: Option<DiffSummary>,
 }
 
+impl Usage {
+    /// Counts one answer more.
+    pub fn add(&mut self, answer: Tokens, cost: f64) {
+        let Tokens { input, output, reasoning, cache_read, cache_write } = answer;
+        let tokens = &mut self.tokens;
+        tokens.input += input;
+        tokens.output += output;
+        tokens.reasoning += reasoning;
+        tokens.cache_read += cache_read;
+        tokens.cache_write += cache_write;
+        self.cost += cost;
+    }
+}
+
 /// A run's result.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Outcome {

@@ -174,8 +174,7 @@ impl Ledger {
         let (tokens, cost) = (Tokens::from(info.tokens).total(), Spent::millionths(info.cost));
         let changed = self.of(project, &info.session_id, &info.id, |run, is_own| {
             if is_own && run.newest.as_ref().is_none_or(|(newest, _)| *newest <= info.id) {
-                let goes_on = |finish: &str| ["tool-calls", "unknown"].contains(&finish);
-                let is_over = info.error.is_none() && info.finish.as_deref().is_some_and(|finish| !goes_on(finish));
+                let is_over = info.error.is_none() && info.finish.as_ref().is_some_and(|finish| !finish.goes_on());
                 run.newest = Some((info.id.clone(), is_over));
             }
             let answer = run.answers.entry(info.id.clone()).or_default();

@@ -32,8 +32,8 @@ pub fn read(messages: &[Message]) -> Turn {
                 }
             }
             MessageInfo::Assistant(answer) if !answer.summary => {
-                turn.answered = answer.error.is_none()
-                    && answer.finish.as_deref().is_some_and(|finish| !matches!(finish, "tool-calls" | "unknown"));
+                turn.answered =
+                    answer.error.is_none() && answer.finish.as_ref().is_some_and(|finish| !finish.goes_on());
                 // An aborted message proves nothing: a host that leaves makes them too.
                 let error = answer.error.as_ref().filter(|error| !error.is_abort());
                 turn.trouble = error.map(|error| format!("{}: {}", error.name, error.message));

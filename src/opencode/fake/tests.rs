@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::opencode::{Envelope, Event, MessageInfo, NewSession, Prompt, Reply, SessionStatus};
+use crate::opencode::{Envelope, Event, Finish, MessageInfo, NewSession, Prompt, Reply, SessionStatus};
 
 const DIR: &str = "/p";
 
@@ -31,7 +31,9 @@ async fn until_idle(events: &mut mpsc::UnboundedReceiver<String>) -> Vec<String>
             Event::SessionError { error, .. } => error.name,
             Event::MessageUpdated(info) => match *info {
                 MessageInfo::User(_) => "user".to_owned(),
-                MessageInfo::Assistant(info) => format!("answer {:?} {}", info.finish, info.completed),
+                MessageInfo::Assistant(info) => {
+                    format!("answer {:?} {}", info.finish.as_ref().map(Finish::to_string), info.completed)
+                }
             },
             Event::PartUpdated(_) => "part".to_owned(),
             Event::PermissionAsked(_) => "asked".to_owned(),
@@ -155,7 +157,10 @@ async fn an_overflow_is_not_the_end() {
     assert!(until_idle(&mut events).await.contains(&"ContextOverflowError".to_owned()));
     let messages = client.messages(DIR, &id, None).await.unwrap();
     let MessageInfo::Assistant(last) = &messages.last().unwrap().info else { panic!("a prompt") };
-    assert_eq!((last.finish.as_deref(), last.parent_id.as_ref().unwrap().as_str() == "msg_1"), (Some("stop"), false));
+    assert_eq!(
+        (last.finish.as_ref().map(Finish::to_string).as_deref(), last.parent_id.as_ref().unwrap().as_str() == "msg_1"),
+        (Some("stop"), false)
+    );
 }
 
 #[tokio::test(start_paused = true)]

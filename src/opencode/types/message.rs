@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    finish::Finish,
     number::{TokenCounts, amount, count, or_default},
     part::Part,
     provider_error::ProviderError,
@@ -120,8 +121,8 @@ pub struct AssistantInfo {
     pub model: Option<ModelRef>,
     /// The model's variant.
     pub variant: Option<String>,
-    /// Why the model stopped: `stop`, `length`, `tool-calls`, …; none while it speaks, and after an interruption.
-    pub finish: Option<String>,
+    /// Why the model stopped; none while it speaks, and after an interruption.
+    pub finish: Option<Finish>,
     /// What went wrong.
     pub error: Option<ProviderError>,
     /// Whether it is the host's own summary of a session that had grown too long.
@@ -160,7 +161,7 @@ struct Raw {
     #[serde(default)]
     variant: Option<String>,
     #[serde(default)]
-    finish: Option<String>,
+    finish: Option<Finish>,
     #[serde(default)]
     error: Option<ProviderError>,
     #[serde(default)]
@@ -267,11 +268,11 @@ mod tests {
         let finishes: Vec<_> = messages[1..]
             .iter()
             .map(|message| match &message.info {
-                MessageInfo::Assistant(info) => info.finish.as_deref(),
+                MessageInfo::Assistant(info) => info.finish.clone(),
                 MessageInfo::User(_) => None,
             })
             .collect();
-        assert_eq!(finishes, [Some("tool-calls"), Some("stop")]);
+        assert_eq!(finishes, [Some(Finish::Tools), Some(Finish::Last("stop".to_owned()))]);
         let answer = last_answer(&messages);
         assert_eq!(answer.parent_id.as_ref(), Some(&prompt.id));
         assert!(answer.completed && answer.error.is_none() && answer.tokens.output > 0 && !answer.summary);

@@ -2,6 +2,7 @@
 
 mod agent;
 mod fingerprint;
+mod finish;
 mod message;
 mod number;
 mod part;
@@ -14,6 +15,7 @@ mod status;
 pub(in crate::opencode) use agent::Providers;
 pub use agent::{Agent, AgentMode};
 pub use fingerprint::Fingerprint;
+pub use finish::Finish;
 pub use message::{AssistantInfo, Message, MessageInfo, ModelRef, UserInfo, UserModel};
 pub use number::TokenCounts;
 pub use part::{Part, TextPart, ToolPart, ToolState, ToolStatus};

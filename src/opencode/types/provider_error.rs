@@ -30,6 +30,12 @@ impl ProviderError {
     pub fn is_abort(&self) -> bool {
         self.name == "MessageAbortedError"
     }
+
+    /// What was said, or else its name.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        if self.message.is_empty() { &self.name } else { &self.message }
+    }
 }
 
 #[derive(Deserialize)]

@@ -247,8 +247,7 @@ impl Turns {
         match &event {
             Event::SessionIdle { .. } if own => (true, false),
             Event::SessionError { error, .. } if own && !error.is_abort() => {
-                let said = if error.message.is_empty() { &error.name } else { &error.message };
-                self.trouble = Some(said.clone());
+                self.trouble = Some(error.words().to_owned());
                 (false, false)
             }
             Event::SessionDeleted(_) if own => {
