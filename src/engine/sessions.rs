@@ -26,6 +26,9 @@ pub struct Voice {
     pub variant: Option<String>,
 }
 
+/// How many sessions may be above one. The bound is against a circle in the host's answers.
+pub const HIGHEST: usize = 64;
+
 /// What never changes of a session.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Origin {
@@ -209,5 +212,22 @@ impl Sessions {
         let origin = Origin { parent: found.parent_id, rules: found.permission };
         self.known().entry(session.clone()).or_default().origin = Some(origin.clone());
         Ok(origin)
+    }
+
+    /// The session right above one; none above a person's, and above one that the host no longer knows.
+    ///
+    /// # Errors
+    /// The host's answer, if it had to be asked.
+    pub async fn parent(
+        &self,
+        client: &Client,
+        directory: &str,
+        session: &SessionId,
+    ) -> Result<Option<SessionId>, ClientError> {
+        match self.origin(client, directory, session).await {
+            Ok(origin) => Ok(origin.parent),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

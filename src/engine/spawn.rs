@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{ops::Caller, service::Attachment};
+use super::{ops::Caller, service::Attachment, sessions::HIGHEST};
 use crate::{
     admission::{Bounds, Of, Refusal, SETTINGS, fingerprint},
     fault::{Code, Fault},
@@ -13,9 +13,6 @@ use crate::{
 
 /// What the rate is counted over.
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// How many sessions may be above a caller. The bound is against a circle in the host's answers.
-const HIGHEST: usize = 64;
 
 /// Where a caller stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +41,8 @@ impl Attachment {
                 parent
             } else {
                 // A child made by the host's own task tool is one level deeper than its parent.
-                match self.project.sessions.origin(&client, &caller.directory, &session).await {
-                    Ok(origin) => origin.parent,
-                    Err(error) if error.is_not_found() => None,
-                    Err(error) => return Err(error.into()),
-                }
-                .inspect(|_| extra += u32::from(nearest.is_none()))
+                let parent = self.project.sessions.parent(&client, &caller.directory, &session).await?;
+                parent.inspect(|_| extra += u32::from(nearest.is_none()))
             };
             match parent {
                 Some(parent) => session = parent,

@@ -11,16 +11,13 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{Command, Inner, KEPT, MOST, MOST_OF_SESSION, State, state, window::Window};
 use crate::{
-    engine::{handoff, ops::Caller, service::Attachment},
+    engine::{handoff, ops::Caller, service::Attachment, sessions::HIGHEST},
     fault::{Code, Fault},
     opencode::SessionId,
     store::strays,
     sys::process::{self, Live},
     task::MAX_TIMEOUT,
 };
-
-/// How many sessions may be above one. The bound is against a circle in the host's answers.
-const HIGHEST: usize = 64;
 
 /// What is to be started.
 #[derive(Debug, Clone)]
@@ -179,11 +176,7 @@ impl Attachment {
         let client = self.project.client();
         let mut line = vec![caller.session.clone()];
         while let Some(session) = line.last().filter(|_| line.len() < HIGHEST) {
-            let parent = match self.project.sessions.origin(&client, &caller.directory, session).await {
-                Ok(origin) => origin.parent,
-                Err(error) if error.is_not_found() => None,
-                Err(error) => return Err(error.into()),
-            };
+            let parent = self.project.sessions.parent(&client, &caller.directory, session).await?;
             match parent.filter(|parent| !line.contains(parent)) {
                 Some(parent) => line.push(parent),
                 None => break,

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     engine::{
         project::{Project, Running},
+        sessions::HIGHEST,
         toasts::Note,
     },
     inbox::{self, Decision, Why, one_line},
@@ -23,9 +24,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often the host is asked whose prompt it is before that is left to the next look.
 const TRIES: usize = 5;
-
-/// How deep sessions may lie below one another: against a circle in the host's answers.
-const DEEPEST: usize = 64;
 
 /// How much of a prompt a toast shows, in bytes.
 const TOAST: usize = 200;
@@ -146,7 +144,6 @@ async fn owner(project: &Arc<Project>, entry: &Entry) -> Option<(TaskId, Running
         match find_owner(project, entry.request.session(), &entry.directory).await {
             Ok(Some(task)) => return project.running().remove(&task).map(|running| (task, running)),
             Ok(None) => return None,
-            Err(error) if error.is_not_found() => return None,
             Err(error) => tracing::debug!(%error, "whose a prompt is could not be asked"),
         }
         tokio::time::sleep(AGAIN).await;
@@ -156,11 +153,11 @@ async fn owner(project: &Arc<Project>, entry: &Entry) -> Option<(TaskId, Running
 
 async fn find_owner(project: &Project, session: &SessionId, directory: &str) -> Result<Option<TaskId>, ClientError> {
     let mut session = session.clone();
-    for _ in 0..DEEPEST {
+    for _ in 0..HIGHEST {
         if let Some(task) = project.task_in(&session) {
             return Ok(Some(task));
         }
-        match project.sessions.origin(&project.client(), directory, &session).await?.parent {
+        match project.sessions.parent(&project.client(), directory, &session).await? {
             Some(parent) => session = parent,
             None => break,
         }
