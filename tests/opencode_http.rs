@@ -79,7 +79,7 @@ async fn a_run_over_the_wire() {
     let stranger = Client::new(Arc::new(HttpTransport::new(&server.url(), None).unwrap()));
     let error = stranger.agents(DIR).await.unwrap_err();
     assert_eq!(error.status(), Some(401));
-    assert!(error.hint().contains("password"));
+    assert!(sortie::fault::Fault::from(error).message.contains("password"));
 
     cancel.cancel();
     assert_eq!(events.next().await, None);

@@ -2,6 +2,8 @@
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[path = "support/proc.rs"]
+mod proc;
 #[path = "support/servers.rs"]
 mod servers;
 
@@ -15,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use proc::guard_of;
 use serde_json::Value;
 use servers::{LONG, clock, found, group, home, kill, listens, lives, only, pool, until};
 use sortie::{
@@ -214,15 +217,6 @@ async fn settings_that_do_not_fit_open_no_pool() {
     let pool = pool(dir.path(), Settings::new(elsewhere)).await;
     let fault = pool.server("/p").await.unwrap_err();
     assert!(fault.code == Code::BadPool && fault.message.contains("only this machine"), "{fault}");
-}
-
-/// The process that watches over a group, and ends it when the owner is gone.
-fn guard_of(leader: u32) -> Option<u32> {
-    let end = format!("\0sortie-guard\0{leader}\0");
-    let numbers = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    numbers
-        .into_iter()
-        .find(|pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(end.as_bytes())))
 }
 
 /// The owner is killed at once: the next one ends its server, with what that started, and its port.

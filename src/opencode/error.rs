@@ -139,22 +139,15 @@ impl ClientError {
             Self::Decode { .. } => Code::HostAnswer,
         }
     }
-
-    /// What to do about it: a sentence.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Refused { status: 401 | 403, .. } => {
-                "Give the server's password, as OPENCODE_SERVER_PASSWORD has it."
-            }
-            _ => self.code().remedy(),
-        }
-    }
 }
 
 impl From<ClientError> for Fault {
     fn from(error: ClientError) -> Self {
-        Self::new(error.code(), error.to_string())
+        let message = match error.status() {
+            Some(401 | 403) => format!("{error}: give the server's password, as OPENCODE_SERVER_PASSWORD has it"),
+            _ => error.to_string(),
+        };
+        Self::new(error.code(), message)
     }
 }
 
@@ -243,7 +236,7 @@ mod tests {
             assert_eq!(error.to_string(), format!("call {CALL}: {text}"));
             assert_eq!((error.is_transient(), error.code()), (transient, code), "{error}");
             assert_eq!((error.status(), error.is_not_found()), (Some(status), status == 404));
-            assert!(error.hint().ends_with('.'));
+            assert_eq!(Fault::from(error).message.contains("password"), status == 401);
         }
     }
 

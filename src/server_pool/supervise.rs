@@ -11,7 +11,6 @@ use super::{
     server::{self, End, Endpoint, Trouble},
     settings::{Source, Start},
 };
-use crate::fault::Fault;
 
 /// How often a server that never listened is tried.
 const STARTS: u32 = 3;
@@ -66,10 +65,7 @@ async fn reuse(shared: &Shared, slot: &Slot, url: &str, password: Option<&str>) 
         () = shared.stop.cancelled() => return State::Stopped,
     };
     if let Err(error) = checked {
-        return State::Failed(match error.hint() {
-            hint if hint == error.code().remedy() => error.into(),
-            hint => Fault::new(error.code(), format!("{error}: {hint}")),
-        });
+        return State::Failed(error.into());
     }
     slot.state.send_replace(State::Ready(endpoint));
     shared.stop.cancelled().await;

@@ -12,6 +12,8 @@
 
 mod kill;
 mod many;
+#[path = "../support/proc.rs"]
+mod proc;
 #[expect(dead_code, reason = "the tests of the command line use more of it")]
 #[path = "../cli/rig.rs"]
 mod rig;
@@ -23,6 +25,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use proc::pids;
 use rig::Rig;
 use serde_json::Value;
 
@@ -57,11 +60,6 @@ fn ran(rig: &Rig) -> HashMap<String, (u32, u32)> {
         if what == "begin" { count.0 += 1 } else { count.1 += 1 }
     }
     counts
-}
-
-/// The numbers of all processes.
-fn pids() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Sends a signal to processes that may have ended.

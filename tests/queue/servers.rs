@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{number, pids, processes, rig::Rig, rng, signal};
+use crate::{number, proc::guard_of, processes, rig::Rig, rng, signal};
 
 /// How long a round may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -32,14 +32,9 @@ enum Victim {
 
 const VICTIMS: [Victim; 5] = [Victim::Server, Victim::Command, Victim::CommandAndGuard, Victim::All, Victim::Asked];
 
-/// The guards of servers. They have no environment.
+/// The guards of servers.
 fn guards(servers: &BTreeSet<u32>) -> Vec<u32> {
-    pids()
-        .filter(|pid| {
-            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            servers.iter().any(|server| line.ends_with(&format!("\0sortie-guard\0{server}\0")))
-        })
-        .collect()
+    servers.iter().filter_map(|server| guard_of(*server)).collect()
 }
 
 /// The servers that are written down: their processes and ports.
