@@ -27,6 +27,7 @@ export async function latency(bench) {
   const model = await startModel(bench);
   const { server, sandbox } = await startHost(bench, "sortie", model);
   const { server: bare } = await startHost(bench, "alone", model);
+  const reader = await openReader(sandbox, await newSession(server, { title: "reader" }));
   const rounds = bench.quick ? 20 : 120;
   const idleAt = await listen(server, () => {});
   /** What is to be done when a session is idle. @type {Map<string, () => void>} */
@@ -39,7 +40,7 @@ export async function latency(bench) {
   /** @type {number[]} */
   const baseline = [];
   for (let round = 0; round < rounds + 3; round++) {
-    const byTask = await taskRound(server, sandbox);
+    const byTask = await taskRound(server, reader);
     const byScript = await scriptRound(bare, then);
     const [idle, bareIdle] = [idleAt.get(byTask.session), bareIdleAt.get(byScript.session)];
     if (idle === undefined || bareIdle === undefined) throw new Error("an idle session was not heard of");
@@ -50,6 +51,7 @@ export async function latency(bench) {
     }
     if (round % 20 === 0) bench.say(`latency: round ${round} of ${rounds}`);
   }
+  await reader.close();
   const early = "may be below zero: the plugin is nearer to the event than this process";
   const least = "baseline: a script that sends a message at once when it hears the event";
   return [
@@ -80,8 +82,8 @@ async function listen(server, heard) {
   return idleAt;
 }
 
-/** One task, launched by its parent. @param {Server} server @param {import("./hosts.mjs").Sandbox} sandbox */
-async function taskRound(server, sandbox) {
+/** One task, launched by its parent. @param {Server} server @param {Awaited<ReturnType<typeof openReader>>} reader */
+async function taskRound(server, reader) {
   const parent = await newSession(server, { title: "parent" });
   const task = { title: "one", agent: "general", prompt: WORK };
   await prompt(
@@ -90,9 +92,7 @@ async function taskRound(server, sandbox) {
     `go\n${script({ tool: "sortie_launch", args: { tasks: [task] } }, { say: "launched" })}`,
   );
   const told = await toldAt(server, parent);
-  const reader = await openReader(sandbox, parent);
   const ended = (await reader.tasks()).find(({ parentSession }) => parentSession === parent);
-  await reader.close();
   if (!ended?.session || !ended.endedAt) throw new Error(`nothing is known of the task of ${parent}`);
   return { session: ended.session, endedAt: ended.endedAt, told };
 }
